@@ -1,0 +1,81 @@
+"""Many candidate paths, one attribution.
+
+Notation: candidates `A_p`, `p = 1 ... N`, of shape `(B, N, C, H, W)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Aggregation = Literal["mean", "median", "variance_weighted", "spi_p", "best_of"]
+
+
+def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor | None = None) -> Tensor:
+    """Return one attribution `(B, C, H, W)` from candidates `(B, N, C, H, W)`.
+
+    Args:
+        attributions: the candidates.
+        how: `mean` keeps completeness and sign, as `best_of` does; `median` keeps the sign only; `variance_weighted`
+            scales the mean by its agreement among candidates; `spi_p` is a probability map without sign.
+        quality: `(B, N)`, higher is better; needed by `best_of`.
+    """
+    if how not in get_args(Aggregation):
+        raise ValueError(f"aggregation={how!r} is unknown; choose one of {list(get_args(Aggregation))}")
+    if how == "best_of":
+        if quality is None:
+            raise ValueError("aggregation=best_of needs a quality of every candidate; use it with a guided method")
+        best = torch.where(quality.isnan(), -torch.inf, quality).argmax(1)
+        return attributions[torch.arange(len(attributions), device=best.device), best]
+    if attributions.shape[1] == 1 and how != "spi_p":
+        return attributions[:, 0]
+    return AGGREGATORS[how](attributions)
+
+
+def mean(attributions: Tensor) -> Tensor:
+    """Return the mean over candidates (SPI-E; Jeon, Jeong and Choi 2023)."""
+    return attributions.mean(1)
+
+
+def median(attributions: Tensor) -> Tensor:
+    """Return the median over candidates; the mean of the middle two where their number is even."""
+    return attributions.quantile(0.5, dim=1)
+
+
+def variance_weighted(attributions: Tensor) -> Tensor:
+    """Return the mean, each feature weighted by `mean^2 / (mean^2 + variance)`: 1 where all candidates agree.
+
+    DiffIG names a variance-weighted mean without its formula; this is the shrinkage that minimises the expected
+    squared error of a noisy mean.
+    """
+    centre, spread = attributions.mean(1), attributions.var(1)
+    weight = centre.square() / (centre.square() + spread)
+    return torch.where(spread > 0, weight, 1.0) * centre
+
+
+def spi_p(attributions: Tensor, top: float = 0.05) -> Tensor:
+    """Return SPI-P, the probability that a feature exceeds the threshold of the `top` share (Jeon et al. 2023).
+
+    `1 - Phi((theta - mu_i) / s_i)` with the mean and the standard deviation over candidates and `theta` the
+    `1 - top` quantile of the mean map. The paper's text prints a variance for `s` and drops a factor; this is the
+    standard normal form it means. One candidate has no spread and gives 0 or 1.
+    """
+    centre = attributions.mean(1)
+    spread = attributions.std(1) if attributions.shape[1] > 1 else torch.zeros_like(centre)
+    flat = centre.flatten(1)
+    rank = max(1, round((1 - top) * flat.shape[1]))
+    threshold = flat.kthvalue(rank, 1).values[:, None, None, None]
+    certain = (centre > threshold).to(centre)
+    probability = torch.special.ndtr((centre - threshold) / torch.where(spread > 0, spread, 1))
+    return torch.where(spread > 0, probability, torch.where(centre.isnan(), centre, certain))
+
+
+AGGREGATORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": mean,
+    "median": median,
+    "variance_weighted": variance_weighted,
+    "spi_p": spi_p,
+}

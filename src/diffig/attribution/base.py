@@ -1,0 +1,161 @@
+"""The one signature of every method, Captum's: `attribute(inputs, baselines, target, return_convergence_delta)`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from diffig.attribution.aggregate import Aggregation, aggregate
+from diffig.attribution.integrate import Integral, Rule, integrate
+from diffig.attribution.quadrature import Nodes
+from diffig.baselines import Baseline, Constant
+from diffig.checks import check_at_least, check_images, check_like, check_pixel_range, check_targets, warn_non_finite
+from diffig.paths.generator import PathGenerator, candidates
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+
+class Attributor(ABC):
+    """Explains a batch of images; drops into whatever takes a Captum explainer.
+
+    Args:
+        score: what is explained; a bare classifier (images in [0, 1] to logits) means its softmax probability.
+        baseline: where paths start when `attribute` is given no baselines; black where none is given.
+        seed: of all randomness, together with each image's index.
+    """
+
+    name = "attributor"
+    n_paths = 1
+
+    def __init__(self, score: ScoreFunction | nn.Module, baseline: Baseline | None = None, seed: int = 0) -> None:
+        self.score = score if isinstance(score, ScoreFunction) else ScoreFunction(score)
+        self.baseline = baseline or Constant(0.0)
+        self.seed = int(seed)
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """True: attributions are contributions to the score, as Captum's and Quantus' callers want to know."""
+        return True
+
+    def has_convergence_delta(self) -> bool:
+        """Return True: every method reports its completeness gap."""
+        return True
+
+    def attribute(
+        self,
+        inputs: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Tensor | int | None = None,
+        return_convergence_delta: bool = False,
+        *,
+        indices: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return attributions shaped like `inputs`, and the completeness gap `(B,)` where it is asked for.
+
+        Args:
+            inputs: `(B, C, H, W)` in [0, 1].
+            baselines: `(B, C, H, W)` or `(1, C, H, W)`, or one pixel value; the method's own baseline otherwise.
+            target: `(B,)` classes or one class; the predicted classes otherwise.
+            return_convergence_delta: also return the gap, sum of attributions minus `F(x) - F(x')`.
+            indices: `(B,)` the images' dataset indices, the key of their randomness; 0 ... B - 1 otherwise.
+        """
+        integral = self.explain(inputs, baselines, target, indices)
+        return (integral.attribution, integral.gap) if return_convergence_delta else integral.attribution
+
+    def explain(
+        self,
+        images: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Tensor | int | None = None,
+        indices: Tensor | None = None,
+    ) -> Integral:
+        """Return attribution, completeness gap and waste of each image; arguments as in `attribute`.
+
+        An image whose scores or gradients are not finite gets NaN and is named in a `NonFiniteWarning`.
+        """
+        check_images(images, "inputs")
+        check_pixel_range(images, "inputs")
+        images = images.detach()
+        if target is None:
+            targets = self.score.logits(images).argmax(1)
+        else:
+            targets = torch.as_tensor(target, device=images.device)
+            targets = targets.expand(len(images)) if targets.ndim == 0 else targets
+        check_targets(targets, len(images))
+        indices = torch.arange(len(images)) if indices is None else indices
+        streams = Streams(self.seed, indices)
+        references = self._references(images, baselines, streams)
+        parts = [self._explain(images, reference, targets, streams) for reference in references]
+        attribution, gap, waste = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
+        bad = ~attribution.flatten(1).isfinite().all(1)
+        warn_non_finite(bad, indices, "score or gradient")
+        attribution[bad], gap[bad], waste[bad] = torch.nan, torch.nan, torch.nan
+        return Integral(attribution, gap, waste)
+
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        if baselines is None:
+            return self.baseline.references(images, streams)
+        if not isinstance(baselines, Tensor):
+            return Constant(float(baselines)).references(images, streams)
+        given = baselines.to(images)
+        given = given.expand_as(images) if given.shape == (1, *images.shape[1:]) else given
+        check_like(given, images, "baselines")
+        check_pixel_range(given, "baselines")
+        return [given]
+
+    @abstractmethod
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        """The attribution for one reference for each image."""
+
+
+class PathAttributor(Attributor):
+    """A path, an integrator and an aggregator.
+
+    Args:
+        score, baseline, seed: as in `Attributor`.
+        path: makes the paths.
+        steps: gradients for each path.
+        rule, nodes: of the quadrature, see `integrate`.
+        n_paths: random candidates for each image, made and integrated together.
+        aggregation: of the candidates, see `aggregate`.
+    """
+
+    def __init__(
+        self,
+        score: ScoreFunction | nn.Module,
+        path: PathGenerator,
+        baseline: Baseline | None = None,
+        seed: int = 0,
+        *,
+        steps: int = 128,
+        rule: Rule = "midpoint",
+        nodes: Nodes = "uniform",
+        n_paths: int = 1,
+        aggregation: Aggregation = "mean",
+    ) -> None:
+        super().__init__(score, baseline, seed)
+        self.path, self.rule, self.nodes, self.aggregation = path, rule, nodes, aggregation
+        self.steps = check_at_least(steps, 1, "steps", "gradients for each path")
+        self.n_paths = check_at_least(n_paths, 1, "n_paths", "candidate paths for each image")
+        if not path.is_random:
+            self.n_paths = 1  # all candidates would be alike
+
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        path = self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, generator=streams)
+        repeated = candidates(targets, self.n_paths)
+        integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
+        return combine(integral, self.n_paths, self.aggregation, path.quality)
+
+
+def combine(integral: Integral, n_paths: int, aggregation: Aggregation, quality: Tensor | None = None) -> Integral:
+    """Return one integral for each image from those of its `n_paths` candidates, image-major.
+
+    The gap is that of the aggregate, so a median shows the completeness it has lost; waste is the candidates' mean.
+    """
+    attributions = integral.attribution.unflatten(0, (-1, n_paths))
+    change = integral.attribution.flatten(1).sum(1) - integral.gap
+    chosen = aggregate(attributions, aggregation, None if quality is None else quality.view(-1, n_paths))
+    gap = chosen.flatten(1).sum(1) - change.view(-1, n_paths)[:, 0]
+    return Integral(chosen, gap, integral.waste.view(-1, n_paths).mean(1))

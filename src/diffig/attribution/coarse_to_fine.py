@@ -1,0 +1,41 @@
+"""Integration along the hand-made schedule: the image appears blurred and sharpens."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from diffig.attribution.base import PathAttributor
+from diffig.attribution.integrate import Rule
+from diffig.attribution.quadrature import Nodes
+from diffig.baselines import Baseline
+from diffig.paths.basis import Basis
+from diffig.paths.coarse_to_fine import CoarseToFinePath
+from diffig.paths.schedule import Schedule
+from diffig.scores import ScoreFunction
+
+
+class CoarseToFine(PathAttributor):
+    """What a schedule of bands is worth without a prior and without guidance.
+
+    Args:
+        score, baseline, seed: as in `Attributor`.
+        basis, schedule: the coordinates and when each band moves.
+        steps, rule, nodes: of the quadrature; nodes go where the score changes.
+    """
+
+    name = "coarse_to_fine"
+
+    def __init__(
+        self,
+        score: ScoreFunction | nn.Module,
+        baseline: Baseline | None = None,
+        seed: int = 0,
+        *,
+        basis: Basis | None = None,
+        schedule: Schedule | None = None,
+        steps: int = 128,
+        rule: Rule = "midpoint",
+        nodes: Nodes = "score",
+    ) -> None:
+        path = CoarseToFinePath(basis, schedule, n_segments=64)
+        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)

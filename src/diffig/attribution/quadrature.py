@@ -1,0 +1,111 @@
+"""Where along a path the gradients are taken: breaks that cut it into pieces.
+
+A path is straight between two of its points, so pieces should be small where the score bends, whatever the path's own
+clock says. Gradients are dear and forward passes cheap: `score` looks first and then places.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from diffig.checks import check_at_least
+from diffig.paths.path import Path
+from diffig.scores import ScoreFunction
+
+Nodes = Literal["uniform", "score", "arc_length"]
+
+
+def breaks(path: Path, score: ScoreFunction, targets: Tensor, steps: int, nodes: Nodes = "uniform") -> Tensor:
+    """Return rising positions `(B, steps + 1)` from exactly 0 to exactly T that cut each path into pieces.
+
+    Args:
+        path: a batch of paths with `T` segments.
+        score, targets: what is explained; `score` nodes cost about `steps` forward images for each path.
+        steps: the number of pieces, hence of gradients.
+        nodes: `uniform` in the path's own time; `score` in proportion to the change of the score; `arc_length` in
+            proportion to the L1 length.
+    """
+    check_at_least(steps, 1, "steps", "the integral needs at least one piece")
+    if nodes not in get_args(Nodes):
+        raise ValueError(f"nodes={nodes!r} is unknown; choose one of {list(get_args(Nodes))}")
+    if nodes == "uniform":
+        even = torch.linspace(0, path.n_segments, steps + 1, device=path.images.device, dtype=path.images.dtype)
+        return even.expand(len(path), -1)
+    per_segment = max(1, -(-steps // path.n_segments))
+    cells = path.n_segments * per_segment
+    probes = torch.linspace(0, path.n_segments, cells + 1, device=path.images.device, dtype=path.images.dtype)
+    mass = _score_change(path, score, targets, probes) if nodes == "score" else _length(path, score, probes)
+    return place(mass, steps, path.n_segments)
+
+
+def place(mass: Tensor, steps: int, n_segments: int, floor: float = 0.1) -> Tensor:
+    """Return breaks `(B, steps + 1)` in [0, T] so that pieces hold equal shares of `mass`.
+
+    Args:
+        mass: `(B, T * r)` non-negative, on cells of equal width, `r` for each segment.
+        steps: the number of pieces.
+        n_segments: `T`. With `steps >= T` every segment keeps at least one piece and no piece crosses a knot of the
+            path; with fewer the knots are ignored.
+        floor: share of the mass spread evenly, so that a flat stretch is not skipped blindly.
+    """
+    mass = torch.where(mass.isfinite(), mass, 0)
+    total = mass.sum(1, keepdim=True)
+    mass = torch.where(total > 0, mass / torch.where(total > 0, total, 1), 1 / mass.shape[1])
+    mass = (1 - floor) * mass + floor / mass.shape[1]
+    if steps < n_segments:
+        return _quantiles(mass, torch.linspace(0, 1, steps + 1, device=mass.device, dtype=mass.dtype), n_segments)
+    in_segment = mass.unflatten(1, (n_segments, -1))
+    share = in_segment.sum(2)
+    quota = share * (steps - n_segments)
+    counts = quota.floor()
+    # Largest remainders get the pieces that rounding down has left over.
+    spare = (steps - n_segments - counts.sum(1, keepdim=True)).long()
+    rank = (quota - counts).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    counts = (1 + counts + (rank < spare)).long()
+    ends = counts.cumsum(1)
+    piece = torch.arange(steps, device=mass.device).expand(len(mass), -1).contiguous()
+    segment = torch.searchsorted(ends, piece, right=True)
+    within = piece - (ends - counts).gather(1, segment)
+    level = within / counts.gather(1, segment)
+    cumulative = torch.cat([torch.zeros_like(share)[..., None], (in_segment / share[..., None]).cumsum(2)], 2)
+    rows = torch.arange(len(mass), device=mass.device)[:, None]
+    position = segment + _inverse(cumulative[rows, segment], level[..., None])[..., 0]
+    return torch.cat([position, torch.full_like(position[:, :1], n_segments)], 1)
+
+
+def _quantiles(mass: Tensor, levels: Tensor, n_segments: int) -> Tensor:
+    cumulative = torch.cat([torch.zeros_like(mass[:, :1]), mass.cumsum(1)], 1)
+    position = _inverse(cumulative, levels.expand(len(mass), -1).contiguous()) * n_segments
+    position[:, 0], position[:, -1] = 0, n_segments
+    return position
+
+
+def _inverse(cumulative: Tensor, levels: Tensor) -> Tensor:
+    """Positions in [0, 1] where a piecewise linear distribution `(..., R + 1)` reaches `levels` `(..., n)`."""
+    cells = cumulative.shape[-1] - 1
+    upper = torch.searchsorted(cumulative.contiguous(), levels, right=True).clamp(1, cells)
+    low, high = cumulative.gather(-1, upper - 1), cumulative.gather(-1, upper)
+    return ((upper - 1) + ((levels - low) / (high - low)).clamp(0, 1)) / cells
+
+
+def _score_change(path: Path, score: ScoreFunction, targets: Tensor, probes: Tensor) -> Tensor:
+    """|change of the score| `(B, cells)` over each cell."""
+    width = max(1, score.chunk_size // len(path))
+    values = []
+    for chunk in probes.split(width):
+        points = path.at(chunk.expand(len(path), -1)).flatten(0, 1)
+        values.append(score.score(points, targets.repeat_interleave(len(chunk))).view(len(path), -1))
+    return torch.cat(values, 1).diff(dim=1).abs()
+
+
+def _length(path: Path, score: ScoreFunction, probes: Tensor) -> Tensor:
+    """L1 length `(B, cells)` of each cell."""
+    width = max(1, score.chunk_size // len(path))
+    lengths = []
+    for start in range(0, len(probes) - 1, width):
+        points = path.at(probes[start : start + width + 1].expand(len(path), -1))
+        lengths.append(points.diff(dim=1).abs().flatten(2).sum(2))
+    return torch.cat(lengths, 1)

@@ -1,0 +1,99 @@
+"""Guided IG's path: at every step the features with the smallest gradients move first (Kapishnikov et al. 2021).
+
+Notation: `p` the current point, `L = |x - x'|_1`, fraction `q`, tube width `d_max`, steps `s = 0 ... T - 1`. After
+step `s` the path must be within `L (1 - (s + 1) / T)` of the image; every feature stays in a tube around the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from diffig.checks import check_at_least
+from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.path import PointPath
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+
+class GuidedPath(PathGenerator):
+    """The greedy path of Guided IG, a whole batch in lock-step.
+
+    Args:
+        n_segments: `T`, and the number of gradients for each image.
+        fraction: `q`, the quantile of |gradient| whose features move in one go.
+        max_distance: `d_max` in [0, 1]; 0 is the straight line, 1 sets no bound. Without a bound the path is chaotic
+            in float32: rounding decides which features move first.
+    """
+
+    def __init__(self, n_segments: int = 128, fraction: float = 0.25, max_distance: float = 0.02) -> None:
+        self.n_segments = check_at_least(n_segments, 1, "n_segments", "a path needs at least one segment")
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction={fraction} must lie in (0, 1]; the paper's default is 0.25")
+        if not 0 <= max_distance <= 1:
+            raise ValueError(f"max_distance={max_distance} must lie in [0, 1]; the paper's default is 0.02")
+        self.fraction, self.max_distance = float(fraction), float(max_distance)
+
+    def walk(
+        self, images: Tensor, baselines: Tensor, targets: Tensor, score: ScoreFunction
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield each step's old point, new point and the gradient at the old one, all `(B, C, H, W)`.
+
+        The gradient that chose the step is the one integrated over it, so a walk costs `T` backward images.
+        """
+        shape = images.shape
+        first, last = baselines.flatten(1), images.flatten(1)
+        difference = last - first
+        total = difference.abs().sum(1)
+        point = first.clone()
+        for step in range(1, self.n_segments + 1):
+            old = point
+            gradient = score.value_and_grad(old.view(shape), targets)[1]
+            time = step / self.n_segments
+            behind, ahead = max(time - self.max_distance, 0.0), min(time + self.max_distance, 1.0)
+            lowest, highest = first + difference * behind, (last if ahead >= 1 else first + difference * ahead)
+            # Features that lag behind the tube are lifted to its edge.
+            lags = ((point - first) * difference.sign()) < ((lowest - first) * difference.sign())
+            point = torch.where(lags, lowest, point)
+            point = self._advance(point, highest, last, gradient.flatten(1).abs(), total * (1 - time))
+            if step == self.n_segments:
+                point = last
+            yield old.view(shape), point.view(shape), gradient
+
+    def _advance(self, point: Tensor, highest: Tensor, last: Tensor, size: Tensor, wanted: Tensor) -> Tensor:
+        """Move features towards `highest`, smallest gradients first, until `point` is `wanted` away from the image."""
+        # The lower q-quantile over all features, eligible or not, as the paper's code takes it.
+        rank = 1 + int(self.fraction * (point.shape[1] - 1))
+        slack = 10 * torch.finfo(point.dtype).eps
+        while True:
+            room = (highest - point).abs()
+            excess = (last - point).abs().sum(1) - wanted
+            size = torch.where(room > 0, size, torch.inf)
+            active = (excess > slack * (wanted + 1)) & (size < torch.inf).any(1)
+            if not bool(active.any()):
+                return point
+            largest = torch.where(size < torch.inf, size, -torch.inf).amax(1)
+            threshold = torch.minimum(size.kthvalue(rank, 1).values, largest)
+            chosen = (size <= threshold[:, None]) & active[:, None]
+            ratio = excess / torch.where(chosen, room, 0).sum(1)
+            full = (ratio >= 1)[:, None]
+            moved = torch.where(full, highest, point + ratio[:, None] * (highest - point))
+            point = torch.where(chosen, moved, point)
+            size = torch.where(full, size, torch.inf)  # a partial move ends the step for its image
+
+    def generate(
+        self,
+        images: Tensor,
+        baselines: Tensor,
+        targets: Tensor,
+        score: ScoreFunction,
+        *,
+        n_paths: int = 1,
+        generator: Streams | None = None,
+    ) -> PointPath:
+        """Return the guided paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike)."""
+        steps = list(self.walk(images, baselines, targets, score))
+        points = torch.stack([old for old, _, _ in steps] + [images], 1)
+        return PointPath(candidates(points, n_paths))

@@ -1,0 +1,55 @@
+"""Random streams keyed by (seed, image index, path index), so that results know neither batch size nor device."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Streams:
+    """Independent random streams, one for each image of a batch and each candidate path.
+
+    Args:
+        seed: the run's seed.
+        indices: `(B,)` the images' positions in their dataset; the key of their randomness.
+    """
+
+    def __init__(self, seed: int, indices: Tensor) -> None:
+        if indices.ndim != 1 or indices.is_floating_point():
+            raise ValueError(f"indices has shape {tuple(indices.shape)}; it must hold one whole number for each image")
+        self.seed = int(seed)
+        self.indices = [int(index) for index in indices]
+
+    @classmethod
+    def default(cls, batch: int, seed: int = 0) -> Streams:
+        """Return streams for images that have no dataset index: their position in the batch stands for it."""
+        return cls(seed, torch.arange(batch))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def numpy(self, position: int, path: int = 0, purpose: str = "") -> np.random.Generator:
+        """Return the stream of image number `position` of the batch, for one path and one purpose."""
+        key = [self.seed & 0xFFFFFFFF, self.indices[position], path, zlib.crc32(purpose.encode())]
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+    def normal(self, shape: tuple[int, ...], n_paths: int = 1, purpose: str = "") -> Tensor:
+        """Return standard normal numbers `(B * n_paths, *shape)`, float32 on the CPU, image-major."""
+        draws = [
+            self.numpy(image, path, purpose).standard_normal(shape, dtype=np.float32)
+            for image in range(len(self))
+            for path in range(n_paths)
+        ]
+        return torch.from_numpy(np.stack(draws))
+
+    def uniform(self, shape: tuple[int, ...], n_paths: int = 1, purpose: str = "") -> Tensor:
+        """Return uniform numbers in [0, 1) of shape `(B * n_paths, *shape)`, float32 on the CPU, image-major."""
+        draws = [
+            self.numpy(image, path, purpose).random(shape, dtype=np.float32)
+            for image in range(len(self))
+            for path in range(n_paths)
+        ]
+        return torch.from_numpy(np.stack(draws))

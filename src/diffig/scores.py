@@ -1,0 +1,114 @@
+"""What is explained: one number per image, read off a classifier, with its gradient and its cost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from diffig.checks import Objective, check_images, check_targets
+
+__all__ = ["Cost", "Objective", "ScoreFunction"]
+
+
+class Cost(NamedTuple):
+    """Images that went through the classifier forwards, and of these the ones that also went backwards."""
+
+    forward_images: int = 0
+    backward_images: int = 0
+
+    def __add__(self, other: object) -> Cost:
+        if not isinstance(other, tuple):
+            return NotImplemented
+        return Cost(self.forward_images + other[0], self.backward_images + other[1])
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.forward_images - other[0], self.backward_images - other[1])
+
+
+class ScoreFunction:
+    """A scalar score of each image, `F(x)`, its gradient, and a running count of what both have cost.
+
+    Args:
+        classifier: maps images `(B, C, H, W)` in [0, 1] to logits `(B, K)`; it is put into evaluation mode only while
+            it is being called and leaves as it came (modes, gradients, hooks).
+        objective: `probability` (softmax), `logit`, `log_probability`, or `margin` (the target's logit minus the
+            largest other one).
+        chunk_size: the largest number of images in one call of the classifier; memory follows it.
+    """
+
+    def __init__(self, classifier: nn.Module, objective: Objective = "probability", chunk_size: int = 64) -> None:
+        if objective not in get_args(Objective):
+            raise ValueError(f"objective={objective!r} is unknown; choose one of {list(get_args(Objective))}")
+        if chunk_size < 1:
+            raise ValueError(f"chunk_size={chunk_size} must be at least 1; it is the number of images in one call")
+        self.classifier = classifier
+        self.objective: Objective = objective
+        self.chunk_size = int(chunk_size)
+        self.cost = Cost()
+
+    def reset_cost(self) -> None:
+        """Set the running count back to zero."""
+        self.cost = Cost()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the classifier's logits `(B, K)` of images `(B, C, H, W)`, without a graph."""
+        check_images(images)
+        with self._borrowed(), torch.no_grad():
+            logits = torch.cat([self.classifier(chunk) for chunk in images.split(self.chunk_size)])
+        self.cost += Cost(len(images), 0)
+        return logits
+
+    def score(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the scores `(B,)` of images `(B, C, H, W)` for the classes `targets` `(B,)`, without a graph."""
+        check_targets(targets, len(images))
+        logits = self.logits(images)
+        return self._read(logits, targets)
+
+    def value_and_grad(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores `(B,)` and their gradients `(B, C, H, W)` with respect to the images."""
+        check_images(images)
+        check_targets(targets, len(images))
+        values, gradients = [], []
+        with self._borrowed(), torch.inference_mode(False), torch.enable_grad():
+            for chunk, labels in zip(images.split(self.chunk_size), targets.split(self.chunk_size), strict=True):
+                # A clone leaves inference mode, so that this also works inside Trainer.predict.
+                leaf = chunk.detach().clone().requires_grad_()
+                scores = self._read(self.classifier(leaf), labels.clone())
+                (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+                values.append(scores.detach())
+                gradients.append(gradient)
+        self.cost += Cost(len(images), len(images))
+        return torch.cat(values), torch.cat(gradients)
+
+    def _read(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if logits.ndim != 2:
+            raise ValueError(f"the classifier returned shape {tuple(logits.shape)}; logits of shape (B, K) are needed")
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < logits.shape[1]:
+            raise ValueError(
+                f"targets lie in [{int(targets.min())}, {int(targets.max())}] but the classifier knows the classes "
+                f"0 to {logits.shape[1] - 1}; check the labels or use a classifier with more classes"
+            )
+        index = targets[:, None]
+        if self.objective == "probability":
+            return logits.softmax(1).gather(1, index)[:, 0]
+        if self.objective == "log_probability":
+            return logits.log_softmax(1).gather(1, index)[:, 0]
+        chosen = logits.gather(1, index)[:, 0]
+        if self.objective == "logit":
+            return chosen
+        return chosen - logits.scatter(1, index, -torch.inf).amax(1)
+
+    @contextlib.contextmanager
+    def _borrowed(self) -> Iterator[None]:
+        """The classifier in evaluation mode, given back with every sub-module's own mode."""
+        modes = [(module, module.training) for module in self.classifier.modules()]
+        self.classifier.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
