@@ -3,6 +3,7 @@
 from diffig.attribution.aggregate import aggregate
 from diffig.attribution.base import Attributor, PathAttributor
 from diffig.attribution.coarse_to_fine import CoarseToFine
+from diffig.attribution.diffig_field import FieldDiffIG
 from diffig.attribution.gradient_x_input import GradientXInput
 from diffig.attribution.guided_ig import GuidedIntegratedGradients
 from diffig.attribution.integrate import Integral, integrate
@@ -13,6 +14,7 @@ from diffig.attribution.spi import StickBreakingIntegration
 __all__ = [
     "Attributor",
     "CoarseToFine",
+    "FieldDiffIG",
     "GradientXInput",
     "GuidedIntegratedGradients",
     "Integral",

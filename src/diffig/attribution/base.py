@@ -13,6 +13,7 @@ from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline, Constant
 from diffig.checks import check_at_least, check_images, check_like, check_pixel_range, check_targets, warn_non_finite
 from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.path import Path
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -33,6 +34,11 @@ class Attributor(ABC):
         self.score = score if isinstance(score, ScoreFunction) else ScoreFunction(score)
         self.baseline = baseline or Constant(0.0)
         self.seed = int(seed)
+
+    @property
+    def guidance_strengths(self) -> dict[str, float]:
+        """Strength of each guidance energy by name; empty for methods without guidance."""
+        return {}
 
     @property
     def multiplies_by_inputs(self) -> bool:
@@ -142,8 +148,11 @@ class PathAttributor(Attributor):
         if not path.is_random:
             self.n_paths = 1  # all candidates would be alike
 
+    def _path(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Path:
+        return self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, generator=streams)
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        path = self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, generator=streams)
+        path = self._path(images, baselines, targets, streams)
         repeated = candidates(targets, self.n_paths)
         integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
         return combine(integral, self.n_paths, self.aggregation, path.quality)

@@ -86,20 +86,27 @@ class AlphaPath(Path):
     def _between(self, lower: Tensor, fraction: Tensor) -> Tensor:
         rows = torch.arange(len(self), device=lower.device)[:, None]
         alpha = torch.lerp(self.alpha[rows, lower], self.alpha[rows, lower + 1], fraction[..., None, None, None])
-        return self.decode(alpha)
+        return blend(alpha, self.baselines, self._difference, self.components)
 
-    def decode(self, alpha: Tensor) -> Tensor:
-        """Return the images `(B, K, C, H, W)` at progress `alpha` `(B, K, n, h, w)`; differentiable in alpha."""
-        height, width = self.images.shape[-2:]
-        if alpha.shape[-2:] not in ((1, 1), (height, width)):
-            fine = interpolate(alpha.flatten(0, 1), (height, width), mode="bilinear", align_corners=False)
-            alpha = fine.unflatten(0, alpha.shape[:2])
-        if self.components is None:
-            return self.baselines[:, None] + alpha * self._difference[:, None]
-        moved = alpha[:, :, 0, None] * self.components[:, None, 0]
-        for band in range(1, self.components.shape[1]):  # band by band: K bands need the memory of one
-            moved = torch.addcmul(moved, alpha[:, :, band, None], self.components[:, None, band])
-        return self.baselines[:, None] + moved
+
+def blend(alpha: Tensor, baselines: Tensor, difference: Tensor, components: Tensor | None = None) -> Tensor:
+    """Return the images `(B, n, C, H, W)` at progress `alpha` `(B, n, K, h, w)`; differentiable in alpha.
+
+    Args:
+        alpha: progress on a grid; a coarse grid is enlarged bilinearly.
+        baselines, difference: `(B, C, H, W)` start and whole way of each path.
+        components: `(B, K, C, H, W)` parts of the difference that move on their own.
+    """
+    height, width = baselines.shape[-2:]
+    if alpha.shape[-2:] not in ((1, 1), (height, width)):
+        fine = interpolate(alpha.flatten(0, 1), (height, width), mode="bilinear", align_corners=False)
+        alpha = fine.unflatten(0, alpha.shape[:2])
+    if components is None:
+        return baselines[:, None] + alpha * difference[:, None]
+    moved = alpha[:, :, 0, None] * components[:, None, 0]
+    for band in range(1, components.shape[1]):  # band by band: K bands need the memory of one
+        moved = torch.addcmul(moved, alpha[:, :, band, None], components[:, None, band])
+    return baselines[:, None] + moved
 
 
 class PointPath(Path):

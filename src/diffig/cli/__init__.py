@@ -1,0 +1,1 @@
+"""Four thin Hydra programs: train, evaluate, explain, report."""

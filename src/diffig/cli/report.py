@@ -1,0 +1,87 @@
+"""diffig-report: tables and one HTML page from the rows of finished runs.
+
+diffig-report runs=outputs/evaluate
+diffig-report 'runs=[outputs/a,outputs/b]' reference=guided_ig headline=insertion_minus_deletion formats=[html,pdf]
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from diffig.config import CONF_DIR
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from diffig.evaluation.report import Comparison
+
+
+@hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="report")
+def main(cfg: DictConfig) -> None:
+    """Write the report of ``cfg.runs`` and print the ranking."""
+    if OmegaConf.is_missing(cfg, "runs"):
+        raise SystemExit("diffig-report: runs is not set; say which results to read, for example runs=outputs/evaluate")
+    from rich.console import Console
+
+    from diffig.evaluation.report import build_report
+
+    runs = OmegaConf.to_container(cfg.runs) if OmegaConf.is_list(cfg.runs) else cfg.runs
+    try:
+        report = build_report(
+            runs,  # type: ignore[arg-type]
+            reference=cfg.reference,
+            headline=cfg.headline,
+            output=cfg.output,
+            formats=list(cfg.formats),
+            n=cfg.bootstrap.n,
+            seed=cfg.seed,
+        )
+    except (FileNotFoundError, ValueError) as error:
+        raise SystemExit(f"diffig-report: {error}") from None
+    console = Console()
+    for comparison in report.comparisons:
+        console.print(terminal_table(comparison))
+        console.print(" ".join(comparison.sentences), markup=False, highlight=False)
+    for notice in [*report.notices, *(notice for c in report.comparisons for notice in c.notices)]:
+        console.print(f"Note: {notice}", style="yellow", markup=False, highlight=False)
+    if report.failures:
+        folders = ", ".join(failure.folder for failure in report.failures[:5])
+        console.print(
+            f"{len(report.failures)} jobs left no rows: {folders}", style="red", markup=False, highlight=False
+        )
+    for path in [report.html] if report.html else report.files:
+        print(path)
+
+
+def terminal_table(comparison: Comparison, most: int = 20) -> Table:
+    """The ranking by the headline metric, its best lines."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from diffig.evaluation.tables import cell, estimate, lower_is_better
+
+    ranked = comparison.ranked[comparison.metric]
+    arrow = "↓" if lower_is_better(comparison.metric) else "↑"
+    hidden = f", best {most} of {len(ranked)}" if len(ranked) > most else ""
+    table = Table(title=escape(f"{comparison.name}: {comparison.metric} {arrow}{hidden}"), box=box.SIMPLE_HEAD)
+    columns = ("images", "backward_images", "seconds", "gap", "failures")
+    for title in ("#", "setting", "mean [95 %]", "images", "backward", "s / image", "|gap|", "failures"):
+        table.add_column(title, justify="left" if title == "setting" else "right")
+    for _, row in ranked.head(most).iterrows():
+        mark = " (reference)" if row["setting"] == comparison.reference else ""
+        table.add_row(
+            str(row["rank"]),
+            escape(row["setting"] + mark),
+            escape(estimate(row["mean"], row["low"], row["high"])),
+            *(cell(name, row[name]) for name in columns),
+            style="bold" if row["rank"] == 1 else None,
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

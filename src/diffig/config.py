@@ -1,0 +1,66 @@
+"""Where the configuration lives and the only place that turns it into objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+    from torch import nn
+
+    from diffig.attribution.base import Attributor
+    from diffig.scores import ScoreFunction
+
+_PACKAGE = Path(__file__).resolve().parent
+# In a wheel the tree lies inside the package, in a checkout beside `src`.
+CONF_DIR = str(_PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1] / "conf")
+
+
+def build(node: Any, **given: Any) -> Any:
+    """Return the object that a config node describes, with plain lists and dictionaries as its arguments.
+
+    Args:
+        node: a config with `_target_`.
+        given: further keyword arguments, for what a config cannot hold.
+
+    Raises:
+        ValueError, FileNotFoundError, TypeError: what the object itself raises, with its own message.
+    """
+    from hydra.errors import InstantiationException
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(node, _convert_="all", **given)
+    except InstantiationException as error:
+        cause = error.__cause__
+        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ValueError | OSError | TypeError):
+            raise cause from None
+        raise ValueError(f"{node.get('_target_', node)} cannot be built: {cause or error}") from error
+
+
+def compose(program: str = "evaluate", overrides: list[str] | None = None) -> DictConfig:
+    """Return the config that a program would run with, e.g. `compose("evaluate", ["method=ig", "steps=32"])`."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        return hydra_compose(program, overrides or [])
+
+
+def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: list[str] | None = None) -> Attributor:
+    """Return the attributor of `conf/method/<method>.yaml`, as `diffig-evaluate method=<method>` builds it.
+
+    Args:
+        method: a name in `conf/method`.
+        classifier: maps images `(B, C, H, W)` in [0, 1] to logits, or a `ScoreFunction`.
+        overrides: as on the command line, e.g. `["steps=64", "guidance.waste=0.2"]`.
+    """
+    from diffig.scores import ScoreFunction
+
+    cfg = compose("evaluate", [f"method={method}", *(overrides or [])])
+    given = isinstance(classifier, ScoreFunction)
+    score = classifier if given else build(cfg.objective)(classifier)
+    return build(cfg.method)(score, baseline=build(cfg.baseline), seed=cfg.seed)

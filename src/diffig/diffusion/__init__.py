@@ -1,0 +1,1 @@
+"""Generation of paths: spaces, denoisers, the trained prior and its sampler."""

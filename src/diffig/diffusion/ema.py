@@ -1,0 +1,25 @@
+"""A moving average of the weights that warms up, so that short runs are not evaluated at their start."""
+
+from __future__ import annotations
+
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+
+class EMA(WeightAveraging):
+    """Exponential moving average with decay `min(decay, (1 + n) / (10 + n))` after `n` updates.
+
+    Args:
+        decay: of the average once it is warm.
+        device: where the average lives; null keeps it on the CPU while the module is moved after set-up.
+    """
+
+    def __init__(self, decay: float = 0.999, device: str | None = None) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay} must lie in [0, 1); 0.999 suits a few thousand steps")
+
+        def average(ema: Tensor, current: Tensor, count: int | Tensor) -> Tensor:
+            keep = min(decay, (1 + int(count)) / (10 + int(count)))
+            return keep * ema + (1 - keep) * current
+
+        super().__init__(device=device, use_buffers=False, avg_fn=average)

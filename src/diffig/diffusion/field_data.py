@@ -1,0 +1,103 @@
+"""Training fields drawn on the fly from the stick-breaking law: there is no data set to keep."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from diffig.checks import check_at_least
+from diffig.diffusion.spaces import FieldSpace
+from diffig.paths.basis import PixelBasis
+from diffig.paths.schedule import Schedule
+from diffig.paths.stick_breaking import StickBreakingPath
+
+FieldBatch = dict[str, Tensor]
+
+
+class FieldSet(Dataset[FieldBatch]):
+    """Field number `i` of a seed, `field` `(T - 1, h, w)` with its `concentration` and `cell_size`."""
+
+    def __init__(
+        self,
+        size: int,
+        seed: int,
+        split: str,
+        n_knots: int,
+        grid: Sequence[int],
+        concentration: Sequence[float],
+        cell_sizes: Sequence[int],
+        first: int = 0,
+    ) -> None:
+        self.size, self.first = size, first
+        self.key = [seed, zlib.crc32(split.encode())]
+        self.space = FieldSpace(PixelBasis(), Schedule("together"), n_knots, (grid[0], grid[1]))
+        self.cell_sizes, self.concentration = list(cell_sizes), tuple(concentration)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> FieldBatch:
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([*self.key, self.first + index])))
+        low, high = self.concentration
+        concentration = float(low * (high / low) ** rng.random())
+        cell_size = int(rng.choice(self.cell_sizes))
+        law = StickBreakingPath(self.space.n_knots, concentration, cell_size, "shared")
+        progress = torch.from_numpy(law.progress(rng, 1, *self.space.grid)[:, 0])
+        given = torch.tensor(concentration)
+        return {
+            "field": self.space.encode(progress, given),
+            "concentration": given,
+            "cell_size": torch.tensor(float(cell_size)),
+        }
+
+
+class FieldDataModule(LightningDataModule):
+    """Batches of whitened fields with the law they come from.
+
+    Args:
+        n_knots, grid: of the fields.
+        concentration: range of `a`, drawn log-uniformly.
+        cell_sizes: sides of the squares that share one process; the grid of cells is shifted at random.
+        samples: fields of one epoch; every epoch draws new ones.
+        val_samples: fields of the validation, always the same.
+        batch_size, num_workers: of the loaders, for each device.
+        seed: of the fields.
+    """
+
+    def __init__(
+        self,
+        n_knots: int = 16,
+        grid: Sequence[int] = (8, 8),
+        concentration: Sequence[float] = (1.0, 100.0),
+        cell_sizes: Sequence[int] = (1, 2, 4, 8),
+        samples: int = 25_600,
+        val_samples: int = 1024,
+        batch_size: int = 256,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.law = {"n_knots": n_knots, "grid": list(grid), "concentration": list(concentration)}
+        self.law["cell_sizes"] = list(cell_sizes)
+        self.samples = check_at_least(samples, 1, "data.samples", "fields of one epoch")
+        self.val_samples = check_at_least(val_samples, 2, "data.val_samples", "fields of the validation")
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+
+    def _set(self, size: int, split: str, first: int = 0) -> FieldSet:
+        return FieldSet(size, self.seed, split, first=first, **self.law)  # type: ignore[arg-type]
+
+    def train_dataloader(self) -> DataLoader[FieldBatch]:
+        """Return the loader of this epoch's fields; the trainer asks anew for every epoch."""
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        fresh = self._set(self.samples, "train", first=epoch * self.samples)
+        return DataLoader(fresh, self.batch_size, num_workers=self.num_workers, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[FieldBatch]:
+        """Return the loader of the validation fields."""
+        return DataLoader(self._set(self.val_samples, "val"), self.batch_size, num_workers=self.num_workers)

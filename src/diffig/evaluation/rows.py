@@ -1,0 +1,132 @@
+"""Rows of results: one for each image and metric, written part by part so that a killed run loses one batch.
+
+Parts lie in `<output>/rows/` as `rows-<first image>-<last image>-<rank>.parquet`; finished runs have `rows.parquet`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+COLUMNS = (
+    "dataset",
+    "image_index",
+    "label",
+    "prediction",
+    "classifier",
+    "objective",
+    "baseline",
+    "method",
+    "n_paths",
+    "steps",
+    "seed",
+    "metric",
+    "value",
+    "seconds",
+    "forward_images",
+    "backward_images",
+    "gap",
+    "status",
+)
+KEY = ("dataset", "image_index", "classifier", "objective", "baseline", "method", "n_paths", "steps", "seed", "metric")
+
+
+class RowStore:
+    """The parts of one run's rows, in a folder that says what they are rows of.
+
+    Args:
+        output: the run's folder.
+        fingerprint: what the rows depend on; parts of another fingerprint are thrown away.
+    """
+
+    def __init__(self, output: str | Path, fingerprint: str) -> None:
+        self.output, self.folder = Path(output), Path(output) / "rows"
+        self.fingerprint = fingerprint
+
+    def prepare(self) -> None:
+        """Make the folder; drop parts that another configuration has left there."""
+        mark = self.folder / "fingerprint"
+        if self.folder.exists() and (not mark.is_file() or mark.read_text() != self.fingerprint):
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(mark, self.fingerprint)
+
+    def write(self, kind: str, table: list[dict[str, Any]], rank: int = 0) -> None:
+        """Write a part, whole or not at all; `kind` is `rows` or `curves`."""
+        if not table:
+            return
+        import pandas as pd
+
+        first, last = table[0]["image_index"], table[-1]["image_index"]
+        file = self.folder / f"{kind}-{first}-{last}-{rank}.parquet"
+        partial = file.with_suffix(".part")
+        pd.DataFrame(table).to_parquet(partial, index=False)
+        partial.replace(file)
+
+    def read(self, kind: str = "rows") -> pd.DataFrame:
+        """Return all parts so far as one table; empty where there are none."""
+        import pandas as pd
+
+        parts = [pd.read_parquet(file) for file in sorted(self.folder.glob(f"{kind}-*.parquet"))]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"image_index": []})
+
+    def keep(self, attributions: dict[int, Tensor]) -> None:
+        """Keep attributions `(C, H, W)` for the picture, one file for each image."""
+        from safetensors.torch import save_file
+
+        for index, attribution in attributions.items():
+            partial = self.folder / f"shown-{index}.part"
+            save_file({"attribution": attribution.contiguous()}, partial)
+            partial.replace(self.folder / f"shown-{index}.safetensors")
+
+    def attributions(self) -> dict[int, Tensor]:
+        """Return the kept attributions by dataset index."""
+        from safetensors.torch import load_file
+
+        files = sorted(self.folder.glob("shown-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
+        return {int(file.stem.split("-")[1]): load_file(file)["attribution"] for file in files}
+
+    def done(self) -> set[int]:
+        """Return the dataset indices of the images that have their rows."""
+        return {int(index) for index in self.read()["image_index"].unique()}
+
+    def merge(self, wanted: set[int]) -> pd.DataFrame:
+        """Write `rows.parquet` (and `curves.parquet`) and return the rows.
+
+        Raises:
+            RuntimeError: an image is missing or has a row twice.
+        """
+        rows = self.read()
+        rows = rows[rows["image_index"].isin(wanted)].sort_values(["image_index", "metric"], ignore_index=True)
+        twice = rows.duplicated(list(KEY))
+        missing = wanted - {int(index) for index in rows["image_index"]}
+        if twice.any() or missing:
+            raise RuntimeError(
+                f"rows of {self.output} are not one for each image and metric: {int(twice.sum())} twice, "
+                f"{len(missing)} images missing (first: {sorted(missing)[:5]}); run the same command again"
+            )
+        rows = rows[[*COLUMNS, *(column for column in rows.columns if column not in COLUMNS)]]
+        for kind, table in (("rows", rows), ("curves", self.read("curves"))):
+            if len(table):
+                partial = self.output / f"{kind}.parquet.part"
+                table.to_parquet(partial, index=False)
+                partial.replace(self.output / f"{kind}.parquet")
+        return rows
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, default=str) + "\n")

@@ -1,0 +1,211 @@
+"""The evaluation from config to files: select, explain, measure, write."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import Subset
+
+from diffig.attribution.base import Attributor
+from diffig.baselines import Average, Baseline, Dataset
+from diffig.classifiers.training import fit_or_load
+from diffig.config import build
+from diffig.evaluation.environment import environment
+from diffig.evaluation.explainer import Explainer
+from diffig.evaluation.gallery import save_gallery
+from diffig.evaluation.rows import RowStore, write_json, write_text
+from diffig.evaluation.selection import select
+from diffig.evaluation.writer import RowWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from diffig.classifiers.base import Classifier
+    from diffig.data.module import ImageDataModule
+
+log = logging.getLogger(__name__)
+DEPENDS = (
+    "dataset",
+    "classifier",
+    "objective",
+    "baseline",
+    "method",
+    "metrics",
+    "seed",
+    "limit",
+    "only_correct",
+    "target",
+    "protocol",
+)
+
+
+def fingerprint(cfg: DictConfig) -> str:
+    """Return 16 hexadecimal digits of everything that the rows depend on, and of nothing else.
+
+    The method is taken resolved, so guidance counts only for methods that use it, and neither the batch size nor where
+    files lie counts at all.
+    """
+    parts = {key: OmegaConf.to_container(cfg, resolve=True)[key] for key in DEPENDS}  # type: ignore[index,call-overload]
+    for group, ignored in (("dataset", ("batch_size", "num_workers")), ("objective", ("chunk_size",))):
+        parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
+    """Return the dataset and a classifier that is ready for it: loaded, or trained in seconds and cached."""
+    datamodule = build(cfg.dataset)
+    datamodule.setup()
+    classifier = build(cfg.classifier, datamodule=datamodule)
+    fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    return datamodule, classifier
+
+
+def explain_with(cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier) -> Attributor:
+    """Return the attributor of the config, with its score and baseline."""
+    score = build(cfg.objective)(classifier)
+    baseline = build(cfg.baseline)
+    _fill_banks(baseline, datamodule, cfg.seed)
+    attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed)
+    return attributor
+
+
+def _fill_banks(baseline: Baseline, datamodule: ImageDataModule, seed: int, size: int = 256) -> None:
+    """Give `Dataset` baselines their training images."""
+    for part in baseline.baselines if isinstance(baseline, Average) else [baseline]:
+        if isinstance(part, Dataset) and part.bank is None:
+            images = datamodule.train_set
+            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:size].tolist()
+            part.bank = torch.stack([images[position][0] for position in order])
+
+
+def evaluate(cfg: DictConfig) -> pd.DataFrame:
+    """Return the rows of one evaluation and leave them, a summary and pictures in `dirs.output`.
+
+    A run that was killed goes on where it stopped when the same command writes to the same folder; a job of a sweep
+    that asks for what another job of the sweep has done takes over its rows.
+    """
+    output = Path(cfg.dirs.output)
+    output.mkdir(parents=True, exist_ok=True)
+    mark = fingerprint(cfg)
+    write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    write_json(output / "environment.json", environment())
+    twin = _twin(output, mark)
+    if twin is not None:
+        log.info("same evaluation as %s: its rows are taken over", twin)
+        return _take_over(twin, output)
+    datamodule, classifier = prepare(cfg)
+    attributor = explain_with(cfg, datamodule, classifier)
+    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.seed, cfg.batch_size)
+    indices = [int(datamodule.test_set[position][2]) for position in positions]
+    if cfg.limit is not None and len(positions) < cfg.limit:
+        log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
+    store = RowStore(output, mark)
+    facts = {
+        "dataset": datamodule.name,
+        "classifier": classifier.name,
+        "objective": attributor.score.objective,
+        "baseline": attributor.baseline.name,
+        "method": attributor.name,
+        "n_paths": attributor.n_paths,
+        "steps": cfg.steps,
+        "seed": cfg.seed,
+        "protocol": cfg.protocol,
+        "aggregation": str(getattr(attributor, "aggregation", "mean")),
+        **{f"guidance.{name}": strength for name, strength in attributor.guidance_strengths.items()},
+    }
+    logger = build(cfg.logger) if cfg.logger else False
+    shown = set(indices[: cfg.pictures])
+    trainer = build(cfg.trainer, logger=logger, callbacks=[RowWriter(store, shown), *progress_bars()])
+    if trainer.is_global_zero:
+        store.prepare()
+    trainer.strategy.barrier()
+    done = store.done()
+    if done:
+        log.info("%d of %d images have their rows already", len(done & set(indices)), len(indices))
+    left = [position for position, index in zip(positions, indices, strict=True) if index not in done]
+    start = time.perf_counter()
+    if left:
+        datamodule.batch_size = cfg.batch_size
+        loader = datamodule.dataloader(Subset(datamodule.test_set, left))
+        module = Explainer(attributor, build(cfg.metrics), facts, cfg.target)
+        trainer.predict(module, loader, return_predictions=False)
+    trainer.strategy.barrier()
+    rows = store.merge(set(indices))
+    if trainer.is_global_zero:
+        log.info("%s: %d images in %.1f s", facts["method"], len(left), time.perf_counter() - start)
+        finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
+        write_text(output / "fingerprint", mark)
+    return rows
+
+
+def progress_bars() -> list[Any]:
+    """Return a progress bar for a terminal, none for a log file."""
+    import sys
+
+    from lightning.pytorch.callbacks import RichProgressBar
+
+    return [RichProgressBar()] if sys.stderr.isatty() else []
+
+
+def finish(
+    cfg: DictConfig,
+    rows: pd.DataFrame,
+    store: RowStore,
+    datamodule: ImageDataModule,
+    positions: dict[int, int],
+    logger: Any,
+) -> None:
+    """Write summary and picture, and send them to the dashboard where there is one."""
+    from diffig.evaluation.summary import summarise
+
+    output = Path(cfg.dirs.output)
+    summary = summarise(rows)
+    summary.to_csv(output / "summary.csv", index=False)
+    log.info("summary\n%s", summary.to_string(index=False))
+    picture = output / "attributions.png"
+    attributions = store.attributions()
+    if attributions:
+        images = torch.stack([datamodule.test_set[positions[index]][0] for index in attributions])
+        names = [datamodule.class_names[datamodule.test_set[positions[index]][1]] for index in attributions]
+        maps = torch.stack(list(attributions.values()))
+        save_gallery(picture, images, {str(rows["method"].iloc[0]): maps}, names)
+    if logger:
+        _to_dashboard(logger, cfg, summary, rows, picture)
+
+
+def _to_dashboard(logger: Any, cfg: DictConfig, summary: pd.DataFrame, rows: pd.DataFrame, picture: Path) -> None:
+    import wandb
+
+    run = logger.experiment
+    run.config.update(OmegaConf.to_container(cfg, resolve=True), allow_val_change=True)
+    run.summary.update({f"{row.metric}": row.mean for row in summary.itertuples()})
+    run.log({"rows": wandb.Table(dataframe=rows)})
+    if picture.is_file():
+        run.log({"attributions": wandb.Image(str(picture))})
+    wandb.finish()  # the next job of a sweep must not write into this run
+
+
+def _twin(output: Path, mark: str) -> Path | None:
+    """A finished sibling folder with the same fingerprint."""
+    for file in sorted(output.parent.glob("*/fingerprint")):
+        if file.parent != output and file.read_text() == mark and (file.parent / "rows.parquet").is_file():
+            return file.parent
+    return None
+
+
+def _take_over(twin: Path, output: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    for name in ("rows.parquet", "curves.parquet", "summary.csv", "attributions.png"):
+        if (twin / name).is_file():
+            shutil.copy2(twin / name, output / name)
+    write_json(output / "taken_over.json", {"from": twin.name})
+    return pd.read_parquet(output / "rows.parquet")

@@ -1,0 +1,47 @@
+"""Writes what every batch gave, on every rank, as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from diffig.evaluation.explainer import Outcome
+from diffig.evaluation.rows import RowStore
+
+
+class RowWriter(BasePredictionWriter):
+    """Writes rows and curves of each batch as parts, and the attributions of the images that will be shown.
+
+    Args:
+        store: where parts lie.
+        shown: dataset indices of the images for the picture.
+    """
+
+    def __init__(self, store: RowStore, shown: set[int]) -> None:
+        super().__init__("batch")
+        self.store, self.shown = store, shown
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write one batch; rows come last, because their presence says that the batch is done."""
+        assert isinstance(prediction, Outcome)
+        self.store.keep(
+            {
+                index: attribution
+                for index, attribution in zip(prediction.indices, prediction.attributions, strict=True)
+                if index in self.shown
+            }
+        )
+        self.store.write("curves", prediction.curves, trainer.global_rank)
+        self.store.write("rows", prediction.rows, trainer.global_rank)

@@ -1,0 +1,150 @@
+"""Field DiffIG's paths: sampled from the prior over fields, steered by the classifier's own gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from diffig.checks import check_at_least
+from diffig.diffusion.prior import FieldPrior
+from diffig.diffusion.spaces import FieldSpace
+from diffig.guidance.energies import PathView
+from diffig.guidance.guidance import Guidance
+from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.path import AlphaPath, blend
+from diffig.paths.stick_breaking import draw_concentration
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+
+class FieldPath(PathGenerator):
+    """Paths from the diffusion prior over fields of progress.
+
+    Args:
+        space: the coordinates.
+        prior: the trained law of fields.
+        guidance: energies and strengths; none leaves the samples alone.
+        sample_steps: `S`, denoising steps.
+        concentration: of the law asked of the prior, or a range drawn from for each path.
+        cell_size: side of the cells, in places of the field's grid.
+    """
+
+    is_random = True
+
+    def __init__(
+        self,
+        space: FieldSpace,
+        prior: FieldPrior,
+        guidance: Guidance | None = None,
+        sample_steps: int = 10,
+        concentration: float | Sequence[float] = 10.0,
+        cell_size: int = 2,
+    ) -> None:
+        if prior.n_knots != space.n_knots:
+            raise ValueError(
+                f"the prior was trained for {prior.n_knots} knots and the space has {space.n_knots}; set "
+                f"n_knots={prior.n_knots} or train a prior with `diffig-train module=path_diffusion`"
+            )
+        self.space, self.prior, self.guidance = space, prior, guidance or Guidance()
+        self.sample_steps = check_at_least(sample_steps, 1, "sample_steps", "denoising steps")
+        self.concentration, self.cell_size = concentration, cell_size
+
+    def generate(
+        self,
+        images: Tensor,
+        baselines: Tensor,
+        targets: Tensor,
+        score: ScoreFunction,
+        *,
+        n_paths: int = 1,
+        generator: Streams | None = None,
+        region: Tensor | None = None,
+    ) -> AlphaPath:
+        """Return sampled paths of batch `B * n_paths`, with `quality` where guidance acts.
+
+        Args:
+            images, baselines, targets, score, n_paths, generator: as in `PathGenerator.generate`.
+            region: `(B, 1, H, W)` mask for the energy `region`.
+        """
+        streams = generator or Streams.default(len(images))
+        noise = streams.normal(self.space.shape, n_paths, "field").to(images)
+        laws = [
+            draw_concentration(streams.numpy(image, path, "concentration"), self.concentration)
+            for image in range(len(images))
+            for path in range(n_paths)
+        ]
+        concentration = torch.tensor(laws, device=images.device, dtype=images.dtype)
+        images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))
+        components = self.space.basis.components(images - baselines)
+        cells = None if region is None else candidates(adaptive_avg_pool2d(region.to(images), self.space.grid), n_paths)
+        energies: dict[str, Tensor] = {}
+
+        def shift(field: Tensor, step: int) -> Tensor:
+            if not self.guidance.acts(step, self.sample_steps):
+                return torch.zeros_like(field)
+            width = max(1, score.chunk_size // self.guidance.nodes)
+            parts = []
+            for rows in torch.arange(len(field), device=field.device).split(width):
+                given = images[rows], baselines[rows], components[rows], targets[rows]
+                mask = None if cells is None else cells[rows]
+                parts.append(self._shift(field[rows], concentration[rows], *given, score, mask))
+            for name in self.guidance.active:
+                energies[name] = torch.cat([values[name] for _, values in parts])
+            return torch.cat([moved for moved, _ in parts])
+
+        prior = self.prior.to(device=images.device)
+        cell_size = torch.full_like(concentration, float(self.cell_size))
+        steer = shift if self.guidance.active else None
+        field = prior.sample(noise.float(), concentration, cell_size, self.sample_steps, steer).to(images)
+        path = self.space.path(images, baselines, self.space.decode(field, concentration), components)
+        path.quality = self._quality(energies, n_paths)
+        return path
+
+    def _shift(
+        self,
+        field: Tensor,
+        concentration: Tensor,
+        images: Tensor,
+        baselines: Tensor,
+        components: Tensor,
+        targets: Tensor,
+        score: ScoreFunction,
+        region: Tensor | None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What guidance adds to the predicted clean `field` `(n, bands, T - 1, h, w)`, and the energies there."""
+        count = self.guidance.nodes
+        times = torch.linspace(0, 1, count + 1, device=images.device, dtype=images.dtype)
+        with torch.inference_mode(False), torch.enable_grad():
+            # Clones leave inference mode: autograd cannot save tensors that were made in it.
+            leaf = field.clone().to(images.dtype).requires_grad_()
+            parts = components.clone()
+            progress = self.space.decode(leaf, concentration.clone())
+            alpha = self.space.alpha(progress, times)
+            points = blend(alpha, baselines.clone(), parts.sum(1), parts)
+            shape = (len(field), count, *images.shape[1:])
+            if self.guidance.needs_gradients:
+                middle = ((points[:, 1:] + points[:, :-1]) / 2).detach().flatten(0, 1)
+                values, gradients = score.value_and_grad(middle, targets.clone().repeat_interleave(count))
+                values, gradients = values.view(-1, count), gradients.view(shape)
+            else:
+                values, gradients = points.new_zeros(shape[:2]), points.new_zeros(shape)
+            mask = None if region is None else region.clone()
+            view = PathView(progress, alpha, points, values, gradients, mask)
+            moved, energies = self.guidance.shift(view, leaf)
+        return moved.to(field), energies
+
+    def _quality(self, energies: dict[str, Tensor], n_paths: int) -> Tensor | None:
+        """The guidance score `(N,)`: energies, standardised over an image's candidates, weighted by strength."""
+        if not energies:
+            return None
+        total: Tensor | None = None
+        for name, strength in self.guidance.active.items():
+            values = energies[name].view(-1, n_paths)
+            spread = values.std(1, keepdim=True) if n_paths > 1 else torch.zeros_like(values)
+            standard = (values - values.mean(1, keepdim=True)) / torch.where(spread > 0, spread, 1)
+            total = strength * standard if total is None else total + strength * standard
+        assert total is not None
+        return total.flatten()

@@ -1,0 +1,88 @@
+"""Several energies at once, each with its own strength."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from diffig.checks import check_at_least
+from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
+
+
+class Guidance:
+    """Strengths of the energies that bend sampled paths.
+
+    A strength is the root mean square shift of the predicted clean field at each denoising step, in standard
+    deviations of the stick-breaking law; 0 turns an energy off, a negative one asks for the opposite.
+
+    Args:
+        faithfulness: mean score along the path.
+        waste: less attribution mass spent.
+        complexity: less entropy of |A|.
+        smoothness: less total variation of the field.
+        region: the user's mask moves first (negative: last).
+        nodes: classifier gradients for each path and denoising step.
+        start, stop: the share of the denoising steps during which guidance acts.
+    """
+
+    def __init__(
+        self,
+        faithfulness: float = 0.0,
+        waste: float = 0.0,
+        complexity: float = 0.0,
+        smoothness: float = 0.0,
+        region: float = 0.0,
+        nodes: int = 6,
+        start: float = 0.0,
+        stop: float = 1.0,
+    ) -> None:
+        strengths = {
+            "faithfulness": faithfulness,
+            "waste": waste,
+            "complexity": complexity,
+            "smoothness": smoothness,
+            "region": region,
+        }
+        for name, strength in strengths.items():
+            if not math.isfinite(strength):
+                raise ValueError(f"guidance.{name}={strength} must be a finite number; 0 turns it off")
+        if not 0 <= start < stop <= 1:
+            raise ValueError(f"guidance.start={start} and guidance.stop={stop} must satisfy 0 <= start < stop <= 1")
+        self.strengths = {name: float(strength) for name, strength in strengths.items()}
+        self.nodes = check_at_least(nodes, 1, "guidance.nodes", "classifier gradients for each denoising step")
+        self.start, self.stop = start, stop
+
+    @property
+    def active(self) -> dict[str, float]:
+        """The energies with a strength other than 0."""
+        return {name: strength for name, strength in self.strengths.items() if strength != 0}
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether any active energy asks the classifier."""
+        return any(name in NEEDS_GRADIENTS for name in self.active)
+
+    def acts(self, step: int, n_steps: int) -> bool:
+        """Return whether guidance acts at denoising step `step` of `n_steps`."""
+        return bool(self.active) and self.start <= step / n_steps < self.stop
+
+    def backward_images(self, n_steps: int) -> int:
+        """Return the backward images that `n_steps` denoising steps cost for each path."""
+        acting = sum(self.acts(step, n_steps) for step in range(n_steps))
+        return acting * self.nodes if self.needs_gradients else 0
+
+    def shift(self, view: PathView, field: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what to add to `field` `(N, ...)` and the energies' values, each `(N,)`.
+
+        Args:
+            view: the path that `field` stands for, with its graph.
+            field: the predicted clean field, a leaf of that graph.
+        """
+        total, values = torch.zeros_like(field), {}
+        for name, strength in self.active.items():
+            energy = ENERGIES[name](view)
+            total += strength * direction(energy, field)
+            values[name] = energy.detach()
+        return total, values
