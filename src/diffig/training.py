@@ -50,8 +50,9 @@ def train(cfg: DictConfig) -> float | None:
     else:
         raise ValueError(f"module {kind} has no training here; choose module=path_diffusion or module=classifier")
     loggers = [CSVLogger(str(output), name="", version="log"), *([build(cfg.logger)] if cfg.logger else [])]
-    watchers = [build(node) for node in callbacks.values()]
-    trainer = build(cfg.trainer, logger=loggers, callbacks=[*watchers, *progress_bars()], **fresh)
+    bars = progress_bars()
+    watchers = [*(build(node) for node in callbacks.values()), *bars]
+    trainer = build(cfg.trainer, logger=loggers, callbacks=watchers, enable_progress_bar=bool(bars), **fresh)
     last = output / "checkpoints" / "last.ckpt"
     trainer.fit(module, datamodule, ckpt_path=str(last) if cfg.resume and last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
@@ -61,10 +62,6 @@ def train(cfg: DictConfig) -> float | None:
         else:
             save_weights(module.classifier, output / "classifier.safetensors")
         draw_losses(output / "log" / "metrics.csv", output / "loss.png")
-        if cfg.logger:
-            import wandb
-
-            wandb.finish()
     loss = trainer.callback_metrics.get("val/loss")
     return None if loss is None else float(loss)
 

@@ -5,13 +5,14 @@ Notation: candidates `A_p`, `p = 1 ... N`, of shape `(B, N, C, H, W)`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-Aggregation = Literal["mean", "median", "variance_weighted", "spi_p", "best_of"]
+Aggregation = Literal["mean", "median", "variance_weighted", "spi_p", "best_of", "best_mixture"]
 
 
 def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor | None = None) -> Tensor:
@@ -21,15 +22,18 @@ def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor |
         attributions: the candidates.
         how: `mean` keeps completeness and sign, as `best_of` does; `median` keeps the sign only; `variance_weighted`
             scales the mean by its agreement among candidates; `spi_p` is a probability map without sign.
+            `best_mixture` needs the score and lives in `diffig.guidance.retention`.
         quality: `(B, N)`, higher is better; needed by `best_of`.
     """
     if how not in get_args(Aggregation):
         raise ValueError(f"aggregation={how!r} is unknown; choose one of {list(get_args(Aggregation))}")
     if how == "best_of":
         if quality is None:
-            raise ValueError("aggregation=best_of needs a quality of every candidate; use it with a guided method")
+            raise ValueError("aggregation=best_of needs the quality of every candidate, shape (B, N)")
         best = torch.where(quality.isnan(), -torch.inf, quality).argmax(1)
         return attributions[torch.arange(len(attributions), device=best.device), best]
+    if how == "best_mixture":
+        raise ValueError("aggregation=best_mixture asks the score; call diffig.guidance.retention.best_mixture")
     if attributions.shape[1] == 1 and how != "spi_p":
         return attributions[:, 0]
     return AGGREGATORS[how](attributions)
@@ -69,7 +73,8 @@ def spi_p(attributions: Tensor, top: float = 0.05) -> Tensor:
     rank = max(1, round((1 - top) * flat.shape[1]))
     threshold = flat.kthvalue(rank, 1).values[:, None, None, None]
     certain = (centre > threshold).to(centre)
-    probability = torch.special.ndtr((centre - threshold) / torch.where(spread > 0, spread, 1))
+    distance = (threshold - centre) / torch.where(spread > 0, spread, 1)
+    probability = torch.erfc(distance / math.sqrt(2)) / 2  # ndtr rounds the lower tail to 0, and metrics rank it
     return torch.where(spread > 0, probability, torch.where(centre.isnan(), centre, certain))
 
 

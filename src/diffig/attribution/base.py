@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from diffig.attribution.integrate import Integral, Rule, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline, Constant
 from diffig.checks import check_at_least, check_images, check_like, check_pixel_range, check_targets, warn_non_finite
+from diffig.guidance.retention import Unit, best_mixture, retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
@@ -155,16 +158,42 @@ class PathAttributor(Attributor):
         path = self._path(images, baselines, targets, streams)
         repeated = candidates(targets, self.n_paths)
         integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
-        return combine(integral, self.n_paths, self.aggregation, path.quality)
+        return combine(integral, self.aggregation, Judged(images, baselines, targets, self.score))
 
 
-def combine(integral: Integral, n_paths: int, aggregation: Aggregation, quality: Tensor | None = None) -> Integral:
-    """Return one integral for each image from those of its `n_paths` candidates, image-major.
+class Judged(NamedTuple):
+    """What candidates are judged on: images and baselines `(B, C, H, W)`, targets `(B,)` and the score."""
+
+    images: Tensor
+    baselines: Tensor
+    targets: Tensor
+    score: ScoreFunction
+
+
+def combine(
+    integral: Integral, how: Aggregation, judged: Judged, units: Sequence[Unit] = ("element", "pixel")
+) -> Integral:
+    """Return one integral for each image from those of its candidates, image-major.
 
     The gap is that of the aggregate, so a median shows the completeness it has lost; waste is the candidates' mean.
+
+    Args:
+        integral: of `B * N` candidates.
+        how: the aggregation; `best_of` and `best_mixture` judge candidates by their retention (forward passes).
+        judged: what they are judged on.
+        units: features that are removed when judging.
     """
+    n_paths = len(integral.gap) // len(judged.images)
     attributions = integral.attribution.unflatten(0, (-1, n_paths))
-    change = integral.attribution.flatten(1).sum(1) - integral.gap
-    chosen = aggregate(attributions, aggregation, None if quality is None else quality.view(-1, n_paths))
-    gap = chosen.flatten(1).sum(1) - change.view(-1, n_paths)[:, 0]
+    change = (integral.attribution.flatten(1).sum(1) - integral.gap).view(-1, n_paths)[:, 0]
+    if n_paths > 1 and how == "best_mixture":
+        chosen, _ = best_mixture(attributions, *judged, units=units)
+    elif n_paths > 1 and how == "best_of":
+        repeated = (candidates(tensor, n_paths) for tensor in judged[:3])
+        parts = tuple(repeated)
+        quality = [retention(integral.attribution, *parts, judged.score, unit=unit) for unit in units]
+        chosen = aggregate(attributions, how, torch.stack(quality).mean(0).view(-1, n_paths))
+    else:
+        chosen = aggregate(attributions, "mean" if how in ("best_of", "best_mixture") else how)
+    gap = chosen.flatten(1).sum(1) - change
     return Integral(chosen, gap, integral.waste.view(-1, n_paths).mean(1))

@@ -8,15 +8,15 @@ from pathlib import Path as FilePath
 from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation
-from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral, Rule
+from diffig.attribution.base import Judged, PathAttributor, combine
+from diffig.attribution.integrate import Integral, Rule, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.diffusion.prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
 from diffig.paths.basis import Basis
-from diffig.paths.path import Path
+from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -31,7 +31,8 @@ class FieldDiffIG(PathAttributor):
         guidance: energies and strengths.
         prior: a `FieldPrior` or the path of its file; the shipped one where none is given.
         sample_steps, concentration, cell_size: of the sampling, see `FieldPath`.
-        steps: backward images for each path, guidance included: what guidance spends the quadrature does without.
+        steps: backward images for each path, all proposals and their guidance included: what guidance spends the
+            quadrature does without.
         n_paths, aggregation: candidates for each image.
         rule, nodes: of the quadrature; nodes go where the score changes.
     """
@@ -59,26 +60,26 @@ class FieldDiffIG(PathAttributor):
         rule: Rule = "midpoint",
         nodes: Nodes = "score",
     ) -> None:
-        guidance = guidance or Guidance()
+        guidance = guidance or Guidance(proposals=4)
         spent = guidance.backward_images(sample_steps)
-        if steps <= spent:
+        share = steps // guidance.proposals  # backward images of one proposal
+        if share <= spent:
             raise ValueError(
-                f"steps={steps} backward images do not pay for {sample_steps} guided denoising steps of "
-                f"{guidance.nodes} gradients each ({spent}); raise steps, or lower sample_steps or guidance.nodes"
+                f"steps={steps} backward images do not pay for {guidance.proposals} proposals with {spent} guidance "
+                f"gradients each; raise steps above {guidance.proposals * (spent + 1) - 1}, or lower "
+                "guidance.proposals, guidance.nodes or guidance.stop"
             )
-        if aggregation == "best_of" and not guidance.active:
-            raise ValueError("aggregation=best_of picks by the guidance score; set a guidance strength, e.g. guidance.waste=0.1")
         self.space = FieldSpace(basis, schedule, n_knots, (int(grid[0]), int(grid[1])))
         law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
         self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size)
         options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
-        super().__init__(score, self.field, baseline, seed, steps=steps - spent, **options)  # type: ignore[arg-type]
+        super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
         self._region: Tensor | None = None
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
-        """Strength of each guidance energy by name."""
-        return dict(self.field.guidance.strengths)
+        """Strength of each guidance energy by name, and the number of proposals."""
+        return {**self.field.guidance.strengths, "proposals": float(self.field.guidance.proposals)}
 
     def explain(
         self,
@@ -105,7 +106,13 @@ class FieldDiffIG(PathAttributor):
         finally:
             self._region = None
 
-    def _path(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Path:
-        return self.field.generate(
-            images, baselines, targets, self.score, n_paths=self.n_paths, generator=streams, region=self._region
-        )
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        proposals = self.field.guidance.proposals
+        count = self.n_paths * proposals
+        given = images, baselines, targets, self.score
+        path = self.field.generate(*given, n_paths=count, generator=streams, region=self._region)
+        repeated = candidates(targets, count)
+        integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
+        judged = Judged(*(candidates(tensor, self.n_paths) for tensor in given[:3]), self.score)
+        kept = combine(integral, "best_mixture", judged, self.field.guidance.units)
+        return combine(kept, self.aggregation, Judged(*given), self.field.guidance.units)

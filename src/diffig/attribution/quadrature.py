@@ -69,7 +69,7 @@ def place(mass: Tensor, steps: int, n_segments: int, floor: float = 0.1) -> Tens
     piece = torch.arange(steps, device=mass.device).expand(len(mass), -1).contiguous()
     segment = torch.searchsorted(ends, piece, right=True)
     within = piece - (ends - counts).gather(1, segment)
-    level = within / counts.gather(1, segment)
+    level = within.to(mass) / counts.gather(1, segment)  # whole numbers alone would divide in float32
     cumulative = torch.cat([torch.zeros_like(share)[..., None], (in_segment / share[..., None]).cumsum(2)], 2)
     rows = torch.arange(len(mass), device=mass.device)[:, None]
     position = segment + _inverse(cumulative[rows, segment], level[..., None])[..., 0]

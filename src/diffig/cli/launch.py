@@ -44,6 +44,9 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
             raise
         print(f"details: {folder / 'error.txt'}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        if "wandb" in sys.modules:  # the next job of a sweep must not write into this job's run
+            sys.modules["wandb"].finish()
 
 
 def one_line(error: BaseException) -> str:
@@ -69,9 +72,13 @@ def refuse_spawning_sweeps(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    strategy = str(cfg.get("trainer", {}).get("strategy", "auto"))
-    spawns = strategy.startswith("ddp") and "spawn" not in strategy and "LOCAL_RANK" not in os.environ
-    if HydraConfig.get().mode == RunMode.MULTIRUN and spawns:
+    trainer = cfg.get("trainer", {})
+    strategy, devices = str(trainer.get("strategy", "auto")), trainer.get("devices", 1)
+    count = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else len(devices)
+    # Lightning takes ddp where several devices are asked for and no strategy is named.
+    launcher = strategy.startswith("ddp") and not strategy.startswith(("ddp_spawn", "ddp_fork", "ddp_notebook"))
+    spawns = launcher or (strategy == "auto" and count != 1)
+    if HydraConfig.get().mode == RunMode.MULTIRUN and spawns and "LOCAL_RANK" not in os.environ:
         raise SystemExit(
             f"trainer.strategy={strategy} cannot run inside a sweep (-m): every rank would start the whole sweep again. "
             "Run single jobs without -m, or use trainer.strategy=ddp_spawn, or one device for each job"

@@ -1,7 +1,9 @@
 """The noise schedule and what a denoiser predicts.
 
-Notation (Salimans and Ho 2022): `z_t = alpha_t z + sigma_t eps`, `alpha_t = cos(pi t / 2)`, `sigma_t = sin(pi t / 2)`,
-`v = alpha_t eps - sigma_t z`, for `t` in [0, 1].
+Notation (Salimans and Ho 2022): `z_t = alpha_t z + sigma_t eps`, `v = alpha_t eps - sigma_t z`, for `t` in [0, 1], on the
+cosine schedule `sigma_t / alpha_t = shift * tan(pi t / 2)`. Fields whose cells share one process keep their signal at
+noise levels where single places have lost theirs; the shift spends more of the time there (Hoogeboom, Heek and
+Salimans 2023).
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import torch
 from torch import Tensor
 
 Prediction = Literal["v", "epsilon"]
+SHIFT = 2.0
 LAST = 0.99  # where sampling starts; at t = 1 nothing of the signal is left and epsilon says nothing
 
 
 def cosine(times: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `alpha_t` and `sigma_t` at `times` in [0, 1]."""
-    angle = times * (math.pi / 2)
+    """Return `alpha_t` and `sigma_t` at `times` in [0, 1)."""
+    angle = torch.atan(SHIFT * torch.tan(times * (math.pi / 2)))
     return torch.cos(angle), torch.sin(angle)
 
 

@@ -1,8 +1,9 @@
 """Coordinates in which paths are generated: the field of progress, whitened.
 
 Notation: basis with bands `b`, knots `u_k = k / T` of each band's *own clock*, progress `D_b(u)` on an `h x w` grid,
-concentration `a`. Under the stick-breaking law `E D(u) = u` and `Var D(u) = u (1 - u) / (1 + a)`, so
-`z = (D - u) / sqrt(u (1 - u) / (1 + a))` has mean 0 and variance 1 whatever the image, classifier or resolution.
+concentration `a`. Under the stick-breaking law `E D(u) = u` and `Cov(D(u), D(v)) = u (1 - v) / (1 + a)` for `u <= v`, a
+Brownian bridge's up to the scale. With its Cholesky factor `L L^T`, `z = sqrt(1 + a) L^-1 (D - u)` has mean 0, variance 1
+and no correlation in time, whatever the image, classifier or resolution.
 A schedule turns own clocks into path time, `alpha_b(t) = D_b(H_b(t))`: it is the base measure of the band's process.
 """
 
@@ -54,16 +55,19 @@ class FieldSpace:
             progress: values of the field at the knots.
             concentration: broadcastable to the leading axes.
         """
-        line, spread = self._law(progress, concentration)
-        return (progress[..., 1:-1, :, :] - line) / spread
+        line, factor, scale = self._law(progress, concentration)
+        residual = (progress[..., 1:-1, :, :] - line).flatten(-2)
+        white = torch.linalg.solve_triangular(factor, residual, upper=False)
+        return white.unflatten(-1, progress.shape[-2:]) * scale
 
     def decode(self, field: Tensor, concentration: Tensor) -> Tensor:
         """Return progress `(..., T + 1, h, w)` from 0 to 1 for a whitened field `(..., T - 1, h, w)`; differentiable.
 
         Values are clamped to [0, 1] and sorted along the clock (the monotone rearrangement), so any field is a path.
         """
-        line, spread = self._law(field, concentration)
-        inner = (line + spread * field).clamp(0, 1).sort(dim=-3).values
+        line, factor, scale = self._law(field, concentration)
+        residual = (factor @ field.flatten(-2)).unflatten(-1, field.shape[-2:]) / scale
+        inner = (line + residual).clamp(0, 1).sort(dim=-3).values
         ends = torch.zeros_like(inner[..., :1, :, :])
         return torch.cat([ends, inner, ends + 1], -3)
 
@@ -88,8 +92,11 @@ class FieldSpace:
         parts = self.basis.components(images - baselines) if components is None else components
         return AlphaPath(images, baselines, alpha, parts)
 
-    def _law(self, like: Tensor, concentration: Tensor) -> tuple[Tensor, Tensor]:
-        line = torch.arange(1, self.n_knots, device=like.device, dtype=like.dtype)[:, None, None] / self.n_knots
+    def _law(self, like: Tensor, concentration: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean at the inner knots, the Cholesky factor of the bridge's covariance, and `sqrt(1 + a)`."""
+        knots = torch.arange(1, self.n_knots, device=like.device, dtype=torch.float64) / self.n_knots
+        bridge = torch.minimum(knots[:, None], knots) * (1 - torch.maximum(knots[:, None], knots))
+        factor = torch.linalg.cholesky(bridge).to(like.dtype)
         concentration = concentration.to(like)
         concentration = concentration.reshape(*concentration.shape, *[1] * (like.ndim - concentration.ndim))
-        return line, (line * (1 - line) / (1 + concentration)).sqrt()
+        return knots.to(like.dtype)[:, None, None], factor, (1 + concentration).sqrt()

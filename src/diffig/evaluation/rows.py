@@ -6,6 +6,7 @@ Parts lie in `<output>/rows/` as `rows-<first image>-<last image>-<rank>.parquet
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ class RowStore:
 
         first, last = table[0]["image_index"], table[-1]["image_index"]
         file = self.folder / f"{kind}-{first}-{last}-{rank}.parquet"
-        partial = file.with_suffix(".part")
+        partial = _partial(file)
         pd.DataFrame(table).to_parquet(partial, index=False)
         partial.replace(file)
 
@@ -81,9 +82,10 @@ class RowStore:
         from safetensors.torch import save_file
 
         for index, attribution in attributions.items():
-            partial = self.folder / f"shown-{index}.part"
+            file = self.folder / f"shown-{index}.safetensors"
+            partial = _partial(file)
             save_file({"attribution": attribution.contiguous()}, partial)
-            partial.replace(self.folder / f"shown-{index}.safetensors")
+            partial.replace(file)
 
     def attributions(self) -> dict[int, Tensor]:
         """Return the kept attributions by dataset index."""
@@ -112,17 +114,22 @@ class RowStore:
                 f"{len(missing)} images missing (first: {sorted(missing)[:5]}); run the same command again"
             )
         rows = rows[[*COLUMNS, *(column for column in rows.columns if column not in COLUMNS)]]
-        for kind, table in (("rows", rows), ("curves", self.read("curves"))):
+        curves = self.read("curves")
+        if len(curves):  # a batch that was killed between its curves and its rows has left its curves twice
+            curves = curves[curves["image_index"].isin(wanted)].drop_duplicates(["image_index", "curve", "x"])
+            curves = curves.sort_values(["image_index", "curve", "x"], ignore_index=True)
+        for kind, table in (("rows", rows), ("curves", curves)):
             if len(table):
-                partial = self.output / f"{kind}.parquet.part"
+                file = self.output / f"{kind}.parquet"
+                partial = _partial(file)
                 table.to_parquet(partial, index=False)
-                partial.replace(self.output / f"{kind}.parquet")
+                partial.replace(file)
         return rows
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    partial = path.with_name(path.name + ".part")
+    partial = _partial(path)
     partial.write_text(text)
     partial.replace(path)
 
@@ -130,3 +137,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def _partial(path: Path) -> Path:
+    """Where a file grows before it is whole; every process has its own, as all ranks write the same files."""
+    return path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -97,7 +97,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     mark = fingerprint(cfg)
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_json(output / "environment.json", environment())
-    twin = _twin(output, mark)
+    twin = _twin(output, mark) if _in_sweep() else None
     if twin is not None:
         log.info("same evaluation as %s: its rows are taken over", twin)
         return _take_over(twin, output)
@@ -123,7 +123,9 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     }
     logger = build(cfg.logger) if cfg.logger else False
     shown = set(indices[: cfg.pictures])
-    trainer = build(cfg.trainer, logger=logger, callbacks=[RowWriter(store, shown), *progress_bars()])
+    bars = progress_bars()
+    watchers = [RowWriter(store, shown), *bars]
+    trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=bool(bars))
     if trainer.is_global_zero:
         store.prepare()
     trainer.strategy.barrier()
@@ -131,6 +133,10 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if done:
         log.info("%d of %d images have their rows already", len(done & set(indices)), len(indices))
     left = [position for position, index in zip(positions, indices, strict=True) if index not in done]
+    if 0 < len(left) < trainer.world_size:
+        raise ValueError(
+            f"{len(left)} images for {trainer.world_size} processes; each needs at least one: set trainer.devices=1"
+        )
     start = time.perf_counter()
     if left:
         datamodule.batch_size = cfg.batch_size
@@ -190,7 +196,14 @@ def _to_dashboard(logger: Any, cfg: DictConfig, summary: pd.DataFrame, rows: pd.
     run.log({"rows": wandb.Table(dataframe=rows)})
     if picture.is_file():
         run.log({"attributions": wandb.Image(str(picture))})
-    wandb.finish()  # the next job of a sweep must not write into this run
+
+
+def _in_sweep() -> bool:
+    """Whether this is a job of a sweep; a single run is asked for its own sake and measures anew."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _twin(output: Path, mark: str) -> Path | None:

@@ -20,7 +20,7 @@ class PathView:
     progress: `(N, bands, T + 1, h, w)` of the field, with graph.
     alpha: `(N, G + 1, bands, h, w)` progress at the cuts, with graph.
     points: `(N, G + 1, C, H, W)` images at the cuts, with graph.
-    values: `(N, G)` scores in the middle of the pieces.
+    values: `(N, G)` scores at one point of each piece.
     gradients: `(N, G, C, H, W)` gradients there, numbers only.
     region: `(N, 1, h, w)` share of the user's mask in each cell, or None.
     """
@@ -40,7 +40,7 @@ class PathView:
 
 def faithfulness(view: PathView) -> Tensor:
     """Return the mean score along the path `(N,)`: early evidence is what insertion rewards."""
-    middle = (view.points[:, 1:] + view.points[:, :-1]) / 2
+    middle = (view.points[:, 1:] + view.points[:, :-1]) / 2  # the gradient at the node stands for its piece
     change = (view.gradients * (middle - middle.detach())).flatten(2).sum(2)
     return (view.values + change).mean(1)
 

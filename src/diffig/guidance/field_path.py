@@ -63,7 +63,7 @@ class FieldPath(PathGenerator):
         generator: Streams | None = None,
         region: Tensor | None = None,
     ) -> AlphaPath:
-        """Return sampled paths of batch `B * n_paths`, with `quality` where guidance acts.
+        """Return sampled paths of batch `B * n_paths`.
 
         Args:
             images, baselines, targets, score, n_paths, generator: as in `PathGenerator.generate`.
@@ -80,8 +80,6 @@ class FieldPath(PathGenerator):
         images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))
         components = self.space.basis.components(images - baselines)
         cells = None if region is None else candidates(adaptive_avg_pool2d(region.to(images), self.space.grid), n_paths)
-        energies: dict[str, Tensor] = {}
-
         def shift(field: Tensor, step: int) -> Tensor:
             if not self.guidance.acts(step, self.sample_steps):
                 return torch.zeros_like(field)
@@ -90,22 +88,19 @@ class FieldPath(PathGenerator):
             for rows in torch.arange(len(field), device=field.device).split(width):
                 given = images[rows], baselines[rows], components[rows], targets[rows]
                 mask = None if cells is None else cells[rows]
-                parts.append(self._shift(field[rows], concentration[rows], *given, score, mask))
-            for name in self.guidance.active:
-                energies[name] = torch.cat([values[name] for _, values in parts])
-            return torch.cat([moved for moved, _ in parts])
+                parts.append(self._shift(field[rows], step, concentration[rows], *given, score, mask))
+            return torch.cat(parts)
 
         prior = self.prior.to(device=images.device)
         cell_size = torch.full_like(concentration, float(self.cell_size))
         steer = shift if self.guidance.active else None
         field = prior.sample(noise.float(), concentration, cell_size, self.sample_steps, steer).to(images)
-        path = self.space.path(images, baselines, self.space.decode(field, concentration), components)
-        path.quality = self._quality(energies, n_paths)
-        return path
+        return self.space.path(images, baselines, self.space.decode(field, concentration), components)
 
     def _shift(
         self,
         field: Tensor,
+        step: int,
         concentration: Tensor,
         images: Tensor,
         baselines: Tensor,
@@ -113,8 +108,8 @@ class FieldPath(PathGenerator):
         targets: Tensor,
         score: ScoreFunction,
         region: Tensor | None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What guidance adds to the predicted clean `field` `(n, bands, T - 1, h, w)`, and the energies there."""
+    ) -> Tensor:
+        """What guidance adds to the predicted clean `field` `(n, bands, T - 1, h, w)`."""
         count = self.guidance.nodes
         times = torch.linspace(0, 1, count + 1, device=images.device, dtype=images.dtype)
         with torch.inference_mode(False), torch.enable_grad():
@@ -126,25 +121,13 @@ class FieldPath(PathGenerator):
             points = blend(alpha, baselines.clone(), parts.sum(1), parts)
             shape = (len(field), count, *images.shape[1:])
             if self.guidance.needs_gradients:
-                middle = ((points[:, 1:] + points[:, :-1]) / 2).detach().flatten(0, 1)
+                # Another place in each piece at each step (golden ratio): together the steps see the whole path.
+                where = (0.5 + step * 0.6180339887) % 1
+                middle = torch.lerp(points[:, :-1], points[:, 1:], where).detach().flatten(0, 1)
                 values, gradients = score.value_and_grad(middle, targets.clone().repeat_interleave(count))
                 values, gradients = values.view(-1, count), gradients.view(shape)
             else:
                 values, gradients = points.new_zeros(shape[:2]), points.new_zeros(shape)
             mask = None if region is None else region.clone()
             view = PathView(progress, alpha, points, values, gradients, mask)
-            moved, energies = self.guidance.shift(view, leaf)
-        return moved.to(field), energies
-
-    def _quality(self, energies: dict[str, Tensor], n_paths: int) -> Tensor | None:
-        """The guidance score `(N,)`: energies, standardised over an image's candidates, weighted by strength."""
-        if not energies:
-            return None
-        total: Tensor | None = None
-        for name, strength in self.guidance.active.items():
-            values = energies[name].view(-1, n_paths)
-            spread = values.std(1, keepdim=True) if n_paths > 1 else torch.zeros_like(values)
-            standard = (values - values.mean(1, keepdim=True)) / torch.where(spread > 0, spread, 1)
-            total = strength * standard if total is None else total + strength * standard
-        assert total is not None
-        return total.flatten()
+            return self.guidance.shift(view, leaf).to(field)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
+from diffig.guidance.retention import Unit
 
 
 class Guidance:
-    """Strengths of the energies that bend sampled paths.
+    """How sampled paths are bent towards what the user wants.
 
-    A strength is the root mean square shift of the predicted clean field at each denoising step, in standard
-    deviations of the stick-breaking law; 0 turns an energy off, a negative one asks for the opposite.
+    Two means, both at inference time. *Energies* shift the predicted clean field at each denoising step; a strength is
+    the root mean square shift in standard deviations of the stick-breaking law, 0 turns an energy off, a negative one
+    asks for the opposite. *Proposals* are samples of one path of which the mixture with the best retention is kept:
+    DiffIG's faithfulness as a criterion instead of a trained network, for forward passes only.
 
     Args:
         faithfulness: mean score along the path.
@@ -24,7 +29,9 @@ class Guidance:
         smoothness: less total variation of the field.
         region: the user's mask moves first (negative: last).
         nodes: classifier gradients for each path and denoising step.
-        start, stop: the share of the denoising steps during which guidance acts.
+        start, stop: the share of the denoising steps during which energies act.
+        proposals: samples for each path; 1 takes the first as it is.
+        units: features removed when proposals are judged, `element` and/or `pixel`.
     """
 
     def __init__(
@@ -34,9 +41,11 @@ class Guidance:
         complexity: float = 0.0,
         smoothness: float = 0.0,
         region: float = 0.0,
-        nodes: int = 6,
+        nodes: int = 2,
         start: float = 0.0,
-        stop: float = 1.0,
+        stop: float = 0.5,
+        proposals: int = 1,
+        units: Sequence[Unit] = ("element", "pixel"),
     ) -> None:
         strengths = {
             "faithfulness": faithfulness,
@@ -50,9 +59,12 @@ class Guidance:
                 raise ValueError(f"guidance.{name}={strength} must be a finite number; 0 turns it off")
         if not 0 <= start < stop <= 1:
             raise ValueError(f"guidance.start={start} and guidance.stop={stop} must satisfy 0 <= start < stop <= 1")
+        if not units or any(unit not in get_args(Unit) for unit in units):
+            raise ValueError(f"guidance.units={list(units)} must name some of {list(get_args(Unit))}")
         self.strengths = {name: float(strength) for name, strength in strengths.items()}
         self.nodes = check_at_least(nodes, 1, "guidance.nodes", "classifier gradients for each denoising step")
-        self.start, self.stop = start, stop
+        self.proposals = check_at_least(proposals, 1, "guidance.proposals", "samples for each path; 1 judges nothing")
+        self.start, self.stop, self.units = start, stop, tuple(units)
 
     @property
     def active(self) -> dict[str, float]:
@@ -65,24 +77,22 @@ class Guidance:
         return any(name in NEEDS_GRADIENTS for name in self.active)
 
     def acts(self, step: int, n_steps: int) -> bool:
-        """Return whether guidance acts at denoising step `step` of `n_steps`."""
+        """Return whether energies act at denoising step `step` of `n_steps`."""
         return bool(self.active) and self.start <= step / n_steps < self.stop
 
     def backward_images(self, n_steps: int) -> int:
-        """Return the backward images that `n_steps` denoising steps cost for each path."""
+        """Return the backward images that `n_steps` denoising steps cost for each sample."""
         acting = sum(self.acts(step, n_steps) for step in range(n_steps))
         return acting * self.nodes if self.needs_gradients else 0
 
-    def shift(self, view: PathView, field: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what to add to `field` `(N, ...)` and the energies' values, each `(N,)`.
+    def shift(self, view: PathView, field: Tensor) -> Tensor:
+        """Return what to add to `field` `(N, ...)`.
 
         Args:
             view: the path that `field` stands for, with its graph.
             field: the predicted clean field, a leaf of that graph.
         """
-        total, values = torch.zeros_like(field), {}
+        total = torch.zeros_like(field)
         for name, strength in self.active.items():
-            energy = ENERGIES[name](view)
-            total += strength * direction(energy, field)
-            values[name] = energy.detach()
-        return total, values
+            total += strength * direction(ENERGIES[name](view), field)
+        return total

@@ -23,7 +23,6 @@ class Path(ABC):
         check_like(baselines, images, "baselines")
         self.n_segments = check_at_least(n_segments, 1, "n_segments", "T segments join T + 1 points")
         self.images, self.baselines = images, baselines
-        self.quality: Tensor | None = None  # (B,) higher is better; set by generators that can tell
 
     def __len__(self) -> int:
         return len(self.images)

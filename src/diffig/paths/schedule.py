@@ -19,7 +19,8 @@ class Schedule:
     Args:
         order: `together`, `coarse_first` or `fine_first`.
         overlap: `w` in [0, 1], the share of a window that it has in common with the next.
-        power: above 1 the later bands start later still, below 1 earlier.
+        power: above 1 crowds the starts at the beginning of the path, below 1 at its end; the first and the last stay.
+            `overlap` is exact at 1; far from it nothing may move between two windows.
     """
 
     def __init__(self, order: str = "coarse_first", overlap: float = 0.4, power: float = 1.0) -> None:

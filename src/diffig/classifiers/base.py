@@ -1,0 +1,104 @@
+"""The wrapper that makes any network a classifier of pixels in [0, 1]."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class DataFacts(Protocol):
+    """What a classifier wants to know of the data; every ImageDataModule offers it."""
+
+    name: str
+
+    @property
+    def num_classes(self) -> int: ...
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+    @property
+    def std(self) -> tuple[float, ...]: ...
+
+
+class Classifier(nn.Module):
+    """Logits (B, K) of images (B, C, H, W) in [0, 1]; normalisation is part of it.
+
+    Args:
+        net: maps normalised images (B, C, H, W) to logits (B, K).
+        mean: per channel, subtracted from the images.
+        std: per channel, positive; the difference is divided by it.
+        name: what rows of results call this classifier.
+        num_classes: K.
+
+    Attributes:
+        checkpoint: file the weights came from; None while they are random.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        name: str = "classifier",
+        num_classes: int = 10,
+    ) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not mean or any(not value > 0 for value in std):
+            raise ValueError(
+                f"mean={tuple(mean)}, std={tuple(std)}: give one mean and one positive standard deviation per channel"
+                " (classifier.mean, classifier.std)"
+            )
+        if num_classes < 1:
+            raise ValueError(f"num_classes={num_classes}; a classifier has at least one class")
+        self.net = net
+        self.name = name
+        self.num_classes = num_classes
+        self.checkpoint: Path | None = None
+        self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32).view(-1, 1, 1))
+
+    @property
+    def in_channels(self) -> int:
+        """C, the number of channels of the images."""
+        return len(self.mean)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K) of images (B, C, H, W) in [0, 1].
+
+        Raises:
+            ValueError: another number of dimensions or channels.
+        """
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            raise ValueError(
+                f"classifier {self.name!r} takes images (B, {self.in_channels}, H, W), got {tuple(images.shape)};"
+                " choose a dataset and a classifier with the same number of channels"
+            )
+        logits: Tensor = self.net((images - self.mean) / self.std)
+        return logits
+
+
+def check_fits(classifier: Classifier, datamodule: DataFacts) -> Classifier:
+    """Return the classifier after checking that it can classify the images of ``datamodule``.
+
+    Raises:
+        ValueError: labels beyond the classifier's classes, or another number of channels.
+    """
+    if datamodule.num_classes > classifier.num_classes:
+        raise ValueError(
+            f"dataset {datamodule.name!r} has {datamodule.num_classes} classes, classifier {classifier.name!r} only"
+            f" {classifier.num_classes}: labels would be out of range. Choose another classifier, or one trained with"
+            f" classifier.num_classes={datamodule.num_classes}"
+        )
+    channels = datamodule.image_shape[0]
+    if channels != classifier.in_channels:
+        raise ValueError(
+            f"images of dataset {datamodule.name!r} have {channels} channels, classifier {classifier.name!r} takes"
+            f" {classifier.in_channels}; choose a dataset and a classifier that agree (dataset=..., classifier=...)"
+        )
+    return classifier

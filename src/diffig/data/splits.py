@@ -1,0 +1,38 @@
+"""Cutting one labelled dataset into parts with the same class proportions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def stratified_split(labels: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Return one sorted array of positions per fraction, plus a last one with the remaining positions.
+
+    Each part holds ``round(fraction * N)`` positions; classes are spread evenly over the parts, to within one or two
+    images per class. The same labels, fractions and seed always give the same parts.
+
+    Args:
+        labels: integers (N,).
+        fractions: share of the images in each part but the last, each in (0, 1), together below 1.
+        seed: of the shuffle inside each class.
+
+    Raises:
+        ValueError: fractions out of range, or a part that would be empty.
+    """
+    if not all(0 < fraction < 1 for fraction in fractions) or sum(fractions) >= 1:
+        raise ValueError(f"fractions={list(fractions)}: each must lie between 0 and 1 and their sum below 1")
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    # Rank of an image inside its class as a share of the class: sorting by it interleaves the classes, so that any
+    # contiguous cut is stratified.
+    share = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        share[members] = (np.arange(len(members)) + 0.5) / len(members)
+    interleaved = order[np.argsort(share[order], kind="stable")]
+    cuts = np.cumsum([round(fraction * len(labels)) for fraction in fractions])
+    parts = [np.sort(part) for part in np.split(interleaved, cuts)]
+    if any(len(part) == 0 for part in parts):
+        sizes = [len(part) for part in parts]
+        raise ValueError(f"{len(labels)} images split into parts of {sizes}: give more images or larger fractions")
+    return parts

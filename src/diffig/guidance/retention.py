@@ -1,0 +1,117 @@
+"""DiffIG's faithfulness of an attribution: does what it ranks high keep the score, and what it ranks low not?
+
+Notation (Kim, Lee and Choi 2026): ratios `r`, `J(A) = mean_r [Conf_ins(r) - Conf_del(r)]`. `ins` keeps the `1 - r`
+highest ranked features, `del` removes the `r` highest; the score of the result is divided by that of the image and
+clipped to [0, 1]. Forward passes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from diffig.scores import ScoreFunction
+
+Unit = Literal["element", "pixel"]
+Fill = Literal["kept_mean", "baseline"]
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def retention(
+    attributions: Tensor,
+    images: Tensor,
+    baselines: Tensor,
+    targets: Tensor,
+    score: ScoreFunction,
+    *,
+    unit: Unit = "element",
+    fill: Fill = "kept_mean",
+    ratios: Sequence[float] = RATIOS,
+) -> Tensor:
+    """Return `J` of each attribution `(B,)` in [-1, 1], higher is better; NaN attributions score -1.
+
+    Args:
+        attributions, images, baselines: `(B, C, H, W)`.
+        targets: `(B,)`.
+        score: asked with `2 len(ratios) + 1` images for each attribution, in chunks.
+        unit: rank every channel of a pixel on its own, or pixels by their sum of |A|.
+        fill: what stands for removed features: the mean of the kept ones, or the baseline's.
+        ratios: shares removed.
+    """
+    size = attributions.abs() if unit == "element" else attributions.abs().sum(1, keepdim=True)
+    flat = size.flatten(1).nan_to_num(0)
+    order = flat.argsort(dim=1, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
+    rank = rank.view(size.shape)  # 0 is the least important
+    whole = score.score(images, targets)
+    total = torch.zeros_like(whole)
+    for ratio in ratios:
+        count = int(ratio * flat.shape[1])
+        for sign, kept in ((1, rank >= count), (-1, rank < flat.shape[1] - count)):
+            value = score.score(_masked(images, baselines, kept, fill), targets)
+            total += sign * (value / whole.clamp(min=1e-8)).clamp(0, 1)
+    broken = ~attributions.flatten(1).isfinite().all(1)
+    return torch.where(broken, -1.0, total / len(ratios))
+
+
+def _masked(images: Tensor, baselines: Tensor, kept: Tensor, fill: Fill) -> Tensor:
+    kept = kept.expand_as(images)
+    if fill == "baseline":
+        return torch.where(kept, images, baselines)
+    count = kept.flatten(1).sum(1).clamp(min=1)
+    mean = torch.where(kept, images, 0).flatten(1).sum(1) / count
+    return torch.where(kept, images, mean[:, None, None, None])
+
+
+def best_mixture(
+    attributions: Tensor,
+    images: Tensor,
+    baselines: Tensor,
+    targets: Tensor,
+    score: ScoreFunction,
+    *,
+    units: Sequence[Unit] = ("element",),
+    fill: Fill = "kept_mean",
+    ratios: Sequence[float] = RATIOS,
+) -> tuple[Tensor, Tensor]:
+    """Return the mean over the best of each image's candidates `(B, C, H, W)` and its retention `(B,)`.
+
+    Greedy selection (Caruana et al. 2004): begin with the best candidate, add the one whose company helps most, stop
+    where none helps. A mean of complete attributions is complete.
+
+    Args:
+        attributions: `(B, N, C, H, W)`.
+        images, baselines: `(B, C, H, W)`.
+        targets, score, fill, ratios: as in `retention`.
+        units: retention is averaged over these.
+    """
+    batch, count = attributions.shape[:2]
+    rows = torch.arange(batch, device=images.device)
+
+    def judge(mixtures: Tensor) -> Tensor:
+        flat = mixtures.flatten(0, 1)
+        given = (tensor.repeat_interleave(mixtures.shape[1], 0) for tensor in (images, baselines, targets))
+        shared = tuple(given)
+        parts = [retention(flat, *shared, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
+        return torch.stack(parts).mean(0).view(batch, -1)
+
+    quality = judge(attributions)
+    best, first = quality.max(1)
+    chosen = torch.zeros(batch, count, dtype=torch.bool, device=images.device)
+    chosen[rows, first] = True
+    total, members = attributions[rows, first], torch.ones(batch, device=images.device, dtype=images.dtype)
+    for _ in range(count - 1):
+        joined = (total[:, None] + attributions) / (members + 1)[:, None, None, None, None]
+        quality = torch.where(chosen, -torch.inf, judge(joined))
+        value, who = quality.max(1)
+        better = value > best
+        if not bool(better.any()):
+            break
+        chosen[rows[better], who[better]] = True
+        total = total + better[:, None, None, None] * attributions[rows, who]
+        members = members + better
+        best = torch.where(better, value, best)
+    return total / members[:, None, None, None], best

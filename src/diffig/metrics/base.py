@@ -1,0 +1,192 @@
+"""What a metric is given (`Explained`), what it says about itself (`Facts`), and the shape all metrics share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from diffig.checks import check_images, check_targets
+from diffig.scores import ScoreFunction
+
+Direction = Literal["higher", "lower", "zero"]
+Category = Literal["faithfulness", "complexity", "axiom", "path"]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """A batch of images with the attributions to be judged.
+
+    Args:
+        images: `(B, C, H, W)` in [0, 1].
+        attributions: `(B, C, H, W)`; a row holding NaN or infinity makes that image's values NaN, no other's.
+        targets: `(B,)` int64, the classes that were explained; every metric scores these.
+        labels: `(B,)` int64, the ground truth.
+        baselines: `(B, C, H, W)`, where the paths began.
+        score: what was explained; give a fresh `ScoreFunction` to count the metrics' own cost.
+        indices: `(B,)` int64 positions in the dataset; they key the breaking of ties.
+        gap: `(B,)` signed completeness gap, `sum(attribution) - (F(x) - F(x'))`.
+        waste: `(B,)` sum of `|gradient * step|` along the path, or None where the method has no path.
+    """
+
+    images: Tensor
+    attributions: Tensor
+    targets: Tensor
+    labels: Tensor
+    baselines: Tensor
+    score: ScoreFunction
+    indices: Tensor
+    gap: Tensor
+    waste: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        check_targets(self.targets, len(self.images))
+        for name in ("attributions", "baselines"):
+            shape, wanted = tuple(getattr(self, name).shape), tuple(self.images.shape)
+            if shape != wanted:
+                raise ValueError(
+                    f"{name} has shape {shape}, the images {wanted}; one value for each image, channel and pixel is "
+                    f"needed: a map without channels can be spread with (map / C).expand_as(images)"
+                )
+        for name in ("labels", "indices", "gap", "waste"):
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != (len(self.images),):
+                shape = tuple(value.shape)
+                raise ValueError(f"{name} has shape {shape}; give one value for each of the {len(self.images)} images")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def finite(self) -> Tensor:
+        """`(B,)` bool: whose attribution holds neither NaN nor infinity."""
+        return torch.isfinite(self.attributions).flatten(1).all(1)
+
+    @cached_property
+    def maps(self) -> Tensor:
+        """`(B, C, H, W)` the attributions with non-finite images put to zero, safe to sort and sum."""
+        if bool(self.finite.all()):
+            return self.attributions.detach()
+        return torch.where(self.finite[:, None, None, None], self.attributions, 0).detach()
+
+    @cached_property
+    def clean_logits(self) -> Tensor:
+        """`(B, K)` logits of the untouched images; one forward for each image, shared by all metrics."""
+        return self.score.logits(self.images)
+
+    @cached_property
+    def clean_probability(self) -> Tensor:
+        """`(B,)` softmax probability of the target on the untouched images."""
+        check_classes(self.targets, self.clean_logits.shape[1])
+        return self.clean_logits.softmax(1).gather(1, self.targets[:, None])[:, 0]
+
+    @cached_property
+    def score_change(self) -> Tensor:
+        """`(B,)` `F(x) - F(x')` in the objective that was explained.
+
+        Read off the definition of the gap, so it costs no forward, and where attributions are averaged over several
+        baselines it is the change from their mean score, which no single `baselines` could tell.
+        """
+        return self.maps.flatten(1).sum(1) - self.gap.to(self.maps)
+
+    def groups(self) -> Iterator[slice]:
+        """Yield slices of at most `score.chunk_size` images, so that memory follows the chunk and not the batch."""
+        for start in range(0, len(self), self.score.chunk_size):
+            yield slice(start, start + self.score.chunk_size)
+
+
+class Facts(NamedTuple):
+    """One line of the table of metrics: how to read a value of that name.
+
+    `forwards` counts images through the classifier for each explained image, for all names of the metric together.
+    """
+
+    name: str
+    direction: Direction
+    value_range: Range
+    category: Category
+    sensitive_to: tuple[str, ...]
+    forwards: int
+
+
+class Measured(NamedTuple):
+    """Values `{name: (B,)}` and curves `{name: (B, n)}` that came from the same forwards."""
+
+    values: dict[str, Tensor]
+    curves: dict[str, Tensor]
+
+
+class Metric(ABC):
+    """A judge of attributions; it yields one value for each image under each of its `names`.
+
+    `direction` and `value_range` hold for all names, or are given name by name. `axis` is the x-axis of the curves
+    (fractions of the image), `sensitive_to` names the parameters that change the result.
+    """
+
+    names: tuple[str, ...]
+    direction: Direction | Mapping[str, Direction]
+    value_range: Range | Mapping[str, Range]
+    category: Category
+    sensitive_to: tuple[str, ...] = ()
+    forwards: int = 0
+    curve_names: tuple[str, ...] = ()
+    axis: tuple[float, ...] = ()
+
+    @abstractmethod
+    def _measure(self, explained: Explained) -> Measured:
+        """Values and curves of every image; read `explained.maps`, in which nothing is NaN."""
+
+    def measure(self, explained: Explained) -> Measured:
+        """Return values and curves of the same forwards; NaN for images whose attribution is not finite."""
+        values, curves = self._measure(explained)
+        finite = explained.finite
+        return Measured(
+            {name: torch.where(finite, value, torch.nan) for name, value in values.items()},
+            {name: torch.where(finite[:, None], curve, torch.nan) for name, curve in curves.items()},
+        )
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        """Return `{name: (B,)}`, one value for each image."""
+        return self.measure(explained).values
+
+    def curves(self, explained: Explained) -> dict[str, Tensor]:
+        """Return `{name: (B, n)}` over `axis`; empty for metrics without curves."""
+        return self.measure(explained).curves if self.curve_names else {}
+
+    def describe(self) -> list[Facts]:
+        """Return one line of facts for each name."""
+        directions, ranges = self.direction, self.value_range
+        return [
+            Facts(
+                name,
+                directions[name] if isinstance(directions, Mapping) else directions,
+                ranges[name] if isinstance(ranges, Mapping) else ranges,
+                self.category,
+                self.sensitive_to,
+                self.forwards,
+            )
+            for name in self.names
+        ]
+
+
+def check_classes(targets: Tensor, classes: int) -> None:
+    """Return nothing; raise where `targets` `(B,)` are not all among the classifier's classes."""
+    low, high = int(targets.min()), int(targets.max())
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"targets lie in [{low}, {high}] but the classifier knows the classes 0 to {classes - 1}; "
+            "check the labels or use a classifier with more classes"
+        )
+
+
+def check_choice(value: str, allowed: object, name: str) -> None:
+    """Return nothing; raise where `value` is not among the values of the `Literal` type `allowed`."""
+    if value not in get_args(allowed):
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {list(get_args(allowed))}")

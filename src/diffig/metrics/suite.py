@@ -1,0 +1,56 @@
+"""A named set of metrics, run together: what `conf/metrics/*.yaml` builds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from diffig.metrics.base import Explained, Facts, Measured, Metric
+
+
+class MetricSuite:
+    """Several metrics behind the call of one; forwards on untouched images are shared between them.
+
+    Args:
+        metrics: metrics under names of their own, used only in configuration; the names of values come from the
+            metrics and must not collide.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.metrics = dict(metrics)
+        for key, metric in self.metrics.items():
+            if not isinstance(metric, Metric):
+                raise TypeError(f"metrics.{key} is a {type(metric).__name__}; give an object of diffig.metrics")
+        repeated = [name for name, count in Counter(self.names).items() if count > 1]
+        if repeated:
+            raise ValueError(f"two metrics yield {sorted(repeated)}; drop one, or change the option its name carries")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all values, in order."""
+        return [name for metric in self.metrics.values() for name in metric.names]
+
+    @property
+    def axes(self) -> dict[str, tuple[float, ...]]:
+        """The x-axis of each curve, by the curve's name."""
+        return {name: metric.axis for metric in self.metrics.values() for name in metric.curve_names}
+
+    def describe(self) -> list[Facts]:
+        """Return one line of facts (name, direction, range, category, sensitivities, cost) for each name."""
+        return [facts for metric in self.metrics.values() for facts in metric.describe()]
+
+    def measure(self, explained: Explained) -> Measured:
+        """Return the values `{name: (B,)}` and the curves `{name: (B, n)}` of all metrics."""
+        values: dict[str, Tensor] = {}
+        curves: dict[str, Tensor] = {}
+        for metric in self.metrics.values():
+            measured = metric.measure(explained)
+            values |= measured.values
+            curves |= measured.curves
+        return Measured(values, curves)
+
+    def __call__(self, explained: Explained) -> dict[str, Tensor]:
+        """Return `{name: (B,)}`, one value for each image and name."""
+        return self.measure(explained).values
