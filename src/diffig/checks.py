@@ -43,6 +43,15 @@ def check_targets(targets: Tensor, batch: int) -> None:
         raise ValueError(f"targets has shape {shape}; it must hold one class index (int64) for each of {batch} images")
 
 
+def check_indices(indices: Tensor, batch: int) -> None:
+    """Return nothing; raise where `indices` does not hold one whole number for each image."""
+    if not isinstance(indices, Tensor) or indices.is_floating_point() or indices.shape != (batch,):
+        shape = tuple(indices.shape) if isinstance(indices, Tensor) else type(indices).__name__
+        raise ValueError(
+            f"indices has shape {shape}; it must hold one dataset index (int64) for each of {batch} images"
+        )
+
+
 def check_like(other: Tensor, images: Tensor, name: str) -> None:
     """Return nothing; raise where `other` has not the shape of `images`."""
     if other.shape != images.shape:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -33,6 +34,9 @@ def train(cfg: DictConfig) -> float | None:
 
     output = Path(cfg.dirs.output)
     output.mkdir(parents=True, exist_ok=True)
+    if cfg.resume and _finished(output, cfg.trainer.max_steps):
+        log.info("%s is trained already; trainer.max_steps above %d trains on", output, cfg.trainer.max_steps)
+        return _last_loss(output / "log" / "metrics.csv")
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_json(output / "environment.json", environment())
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -64,6 +68,23 @@ def train(cfg: DictConfig) -> float | None:
         draw_losses(output / "log" / "metrics.csv", output / "loss.png")
     loss = trainer.callback_metrics.get("val/loss")
     return None if loss is None else float(loss)
+
+
+def _finished(output: Path, steps: int) -> bool:
+    """Whether the weights are there and the checkpoint has come to the last step."""
+    last = output / "checkpoints" / "last.ckpt"
+    exported = any((output / name).is_file() for name in ("prior.safetensors", "classifier.safetensors"))
+    if not exported or not last.is_file():
+        return False
+    done: int = torch.load(last, map_location="cpu", weights_only=True, mmap=True)["global_step"]
+    return 0 < steps <= done
+
+
+def _last_loss(log_file: Path) -> float | None:
+    import pandas as pd
+
+    column = pd.read_csv(log_file).get("val/loss") if log_file.is_file() else None
+    return None if column is None or column.dropna().empty else float(column.dropna().iloc[-1])
 
 
 def draw_losses(log_file: Path, picture: Path) -> None:

@@ -13,7 +13,15 @@ from diffig.attribution.aggregate import Aggregation, aggregate
 from diffig.attribution.integrate import Integral, Rule, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline, Constant
-from diffig.checks import check_at_least, check_images, check_like, check_pixel_range, check_targets, warn_non_finite
+from diffig.checks import (
+    check_at_least,
+    check_images,
+    check_indices,
+    check_like,
+    check_pixel_range,
+    check_targets,
+    warn_non_finite,
+)
 from diffig.guidance.retention import Unit, best_mixture, retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
@@ -94,11 +102,12 @@ class Attributor(ABC):
             targets = targets.expand(len(images)) if targets.ndim == 0 else targets
         check_targets(targets, len(images))
         indices = torch.arange(len(images)) if indices is None else indices
+        check_indices(indices, len(images))
         streams = Streams(self.seed, indices)
         references = self._references(images, baselines, streams)
         parts = [self._explain(images, reference, targets, streams) for reference in references]
         attribution, gap, waste = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
-        bad = ~attribution.flatten(1).isfinite().all(1)
+        bad = ~(attribution.flatten(1).isfinite().all(1) & gap.isfinite())  # an end may fail where no node does
         warn_non_finite(bad, indices, "score or gradient")
         attribution[bad], gap[bad], waste[bad] = torch.nan, torch.nan, torch.nan
         return Integral(attribution, gap, waste)

@@ -52,7 +52,7 @@ class FieldDiffIG(PathAttributor):
         guidance: Guidance | None = None,
         prior: FieldPrior | str | FilePath | None = None,
         sample_steps: int = 10,
-        concentration: float | Sequence[float] = 10.0,
+        concentration: float | Sequence[float] = 1.0,
         cell_size: int = 2,
         steps: int = 128,
         n_paths: int = 1,

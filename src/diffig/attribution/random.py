@@ -7,6 +7,7 @@ from torch import Tensor
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.checks import check_images, check_indices, check_pixel_range
 from diffig.randomness import Streams
 
 
@@ -23,8 +24,11 @@ class RandomAttribution(Attributor):
         indices: Tensor | None = None,
     ) -> Integral:
         """Return noise shaped like `images`, `(B, C, H, W)`; the classifier is not asked."""
-        streams = Streams(self.seed, torch.arange(len(images)) if indices is None else indices)
-        return self._explain(images, images, images, streams)
+        check_images(images, "inputs")
+        check_pixel_range(images, "inputs")
+        indices = torch.arange(len(images)) if indices is None else indices
+        check_indices(indices, len(images))
+        return self._explain(images, images, images, Streams(self.seed, indices))
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         noise = streams.normal(tuple(images.shape[1:]), purpose="random").to(images)

@@ -1,7 +1,7 @@
 """diffig-evaluate: explain a dataset with one method and measure the explanations.
 
-    diffig-evaluate method=ig
-    diffig-evaluate -m method=ig,spi,gig,diffig_field baseline=black,blur
+diffig-evaluate method=ig
+diffig-evaluate -m method=ig,spi,gig,diffig_field baseline=black,blur
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     try:
         return task(cfg)
     except (*USER_ERRORS, OmegaConfBaseException) as error:
-        message = one_line(error)
+        message = one_line(error, cfg)
         log.debug("trace", exc_info=True)
         folder = Path(HydraConfig.get().runtime.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,11 +49,15 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
             sys.modules["wandb"].finish()
 
 
-def one_line(error: BaseException) -> str:
-    """Return the first paragraph of an error, with the next step where OmegaConf does not say it."""
+def one_line(error: BaseException, cfg: DictConfig) -> str:
+    """Return the first line of an error, with the next step where OmegaConf does not say it."""
+    from omegaconf import OmegaConf
+
     message = str(error).strip().split("\n")[0] or type(error).__name__
     if "Missing mandatory value" in message:
         key = message.split(":")[-1].strip()
+        # A node that another one takes up by interpolation is set where it stands itself: prior.path, not method.prior.path.
+        key = min((known for known in OmegaConf.missing_keys(cfg) if key.endswith(known)), key=len, default=key)
         return f"{key} is not set; give it on the command line, {key}=..."
     return message
 

@@ -1,7 +1,7 @@
 """diffig-train: train the path model or a classifier.
 
-    diffig-train module=path_diffusion trainer.max_steps=600
-    diffig-train module=classifier dataset=digits
+diffig-train module=path_diffusion trainer.max_steps=600
+diffig-train module=classifier dataset=digits
 """
 
 from __future__ import annotations

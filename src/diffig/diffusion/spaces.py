@@ -79,9 +79,7 @@ class FieldSpace:
         below, above = progress[:, band, lower.long()], progress[:, band, lower.long() + 1]
         return torch.lerp(below, above, (clock - lower)[None, :, :, None, None]).transpose(1, 2)
 
-    def path(
-        self, images: Tensor, baselines: Tensor, progress: Tensor, components: Tensor | None = None
-    ) -> AlphaPath:
+    def path(self, images: Tensor, baselines: Tensor, progress: Tensor, components: Tensor | None = None) -> AlphaPath:
         """Return the paths of progress `(B, bands, T + 1, h, w)` from `baselines` to `images` `(B, C, H, W)`.
 
         `components` `(B, bands, C, H, W)` saves splitting the difference once more where it is known.

@@ -87,7 +87,9 @@ class Explainer(LightningModule):
             for row in range(len(images))
             for name in values
         ]
-        return Outcome(rows, self._curves(measured.curves, each["image_index"]), integral.attribution.cpu(), each["image_index"])
+        return Outcome(
+            rows, self._curves(measured.curves, each["image_index"]), integral.attribution.cpu(), each["image_index"]
+        )
 
     def _curves(self, curves: dict[str, Tensor], indices: list[Any]) -> list[dict[str, Any]]:
         keys = ("dataset", "classifier", "objective", "baseline", "method", "n_paths", "steps", "seed")

@@ -119,6 +119,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         "seed": cfg.seed,
         "protocol": cfg.protocol,
         "aggregation": str(getattr(attributor, "aggregation", "mean")),
+        "variant": variant(),
         **{f"guidance.{name}": strength for name, strength in attributor.guidance_strengths.items()},
     }
     logger = build(cfg.logger) if cfg.logger else False
@@ -150,6 +151,17 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
         write_text(output / "fingerprint", mark)
     return rows
+
+
+def variant() -> str:
+    """Return what the command line changed inside the method, so that two variants of one method are two settings."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return ""
+    telling = ("method.", "baseline.", "guidance.nodes=", "guidance.start=", "guidance.stop=", "guidance.units=")
+    given = (override.lstrip("+~") for override in HydraConfig.get().overrides.task)
+    return " ".join(sorted(item.removeprefix("method.") for item in given if item.startswith(telling)))
 
 
 def progress_bars() -> list[Any]:

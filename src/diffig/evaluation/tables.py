@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARISON = ["dataset", "classifier"]
-SETTING = ["objective", "baseline", "method", "n_paths", "steps", "aggregation"]
+SETTING = ["objective", "baseline", "method", "n_paths", "steps", "aggregation", "variant"]
 GUIDANCE = "guidance."
-REQUIRED = [*COMPARISON, *SETTING[:-1], "image_index", "seed", "metric", "value"]
+PROPOSALS = "guidance.proposals"
+REQUIRED = [*COMPARISON, *SETTING[:-2], "image_index", "seed", "metric", "value"]
 MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images", "gap", "status", "protocol"]
 
 # Of everything else more is better. A pattern of `fnmatch`; the first group that matches decides.
@@ -99,7 +100,8 @@ def read_rows(files: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
         if column not in rows.columns:
             rows[column] = "ok" if column == "status" else np.nan
     rows["status"] = rows["status"].fillna("ok")
-    rows["aggregation"] = rows["aggregation"].fillna("").astype(str) if "aggregation" in rows.columns else ""
+    for column in ("aggregation", "variant"):
+        rows[column] = rows[column].fillna("").astype(str) if column in rows.columns else ""
     rows["value"] = rows["value"].astype("float64").where(np.isfinite(rows["value"].astype("float64")))
     for column in guidance_columns(rows):
         rows[column] = rows[column].astype("float64").fillna(0.0)
@@ -147,7 +149,8 @@ def label_settings(rows: pd.DataFrame) -> pd.Series:
         steering = [name for name in strengths if siblings[name].nunique() > 1]
         parts = [f"{name.removeprefix(GUIDANCE)}={setting[name]:g}" for name in steering if setting[name] != 0]
         if steering and not parts:
-            parts = ["unguided"]
+            bare = all(setting[name] == 0 or name == PROPOSALS and setting[name] <= 1 for name in strengths)
+            parts = ["unguided"] if bare else [f"{name.removeprefix(GUIDANCE)}=0" for name in steering]
         parts += [
             f"{name}={setting[name]}" for name in ("baseline", "objective") if unique[name].nunique(dropna=False) > 1
         ]
@@ -158,6 +161,8 @@ def label_settings(rows: pd.DataFrame) -> pd.Series:
         ]
         if siblings["aggregation"].nunique() > 1 and setting["aggregation"]:
             parts.append(f"aggregation={setting['aggregation']}")
+        if siblings["variant"].nunique() > 1 and setting["variant"]:
+            parts.append(setting["variant"])
         labels.append(" ".join([str(setting["method"]), *parts]))
     unique["setting"] = labels
     merged = rows[keys].merge(unique, on=keys, how="left")["setting"]

@@ -67,7 +67,9 @@ def smoothness(view: PathView) -> Tensor:
 def region(view: PathView) -> Tensor:
     """Return how much earlier the user's region moves than the rest `(N,)`, in units of path time."""
     if view.region is None:
-        raise ValueError("guidance.region is set but no region is given; pass attribute(..., region=mask) or set it to 0")
+        raise ValueError(
+            "guidance.region is set but no region is given; pass attribute(..., region=mask) or set it to 0"
+        )
     ahead = view.alpha.mean(dim=(1, 2))[:, None]  # (N, 1, h, w)
     inside, outside = view.region, 1 - view.region
     mean_inside = (ahead * inside).flatten(1).sum(1) / inside.flatten(1).sum(1).clamp(min=1e-6)

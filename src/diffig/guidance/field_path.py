@@ -40,7 +40,7 @@ class FieldPath(PathGenerator):
         prior: FieldPrior,
         guidance: Guidance | None = None,
         sample_steps: int = 10,
-        concentration: float | Sequence[float] = 10.0,
+        concentration: float | Sequence[float] = 1.0,
         cell_size: int = 2,
     ) -> None:
         if prior.n_knots != space.n_knots:
@@ -80,6 +80,7 @@ class FieldPath(PathGenerator):
         images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))
         components = self.space.basis.components(images - baselines)
         cells = None if region is None else candidates(adaptive_avg_pool2d(region.to(images), self.space.grid), n_paths)
+
         def shift(field: Tensor, step: int) -> Tensor:
             if not self.guidance.acts(step, self.sample_steps):
                 return torch.zeros_like(field)

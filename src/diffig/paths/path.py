@@ -70,13 +70,19 @@ class AlphaPath(Path):
         super().__init__(images, baselines, alpha.shape[1] - 1)
         kinds = (1, images.shape[1]) if components is None else (components.shape[1],)
         if alpha.ndim != 5 or len(alpha) != len(images) or alpha.shape[2] not in kinds:
-            raise ValueError(f"alpha has shape {tuple(alpha.shape)}; it must be ({len(images)}, T + 1, K, h, w) with K in {kinds}")
+            raise ValueError(
+                f"alpha has shape {tuple(alpha.shape)}; it must be ({len(images)}, T + 1, K, h, w) with K in {kinds}"
+            )
         if components is not None and components.shape[2:] != images.shape[1:]:
-            raise ValueError(f"components has shape {tuple(components.shape)}; it must be (B, K, *{tuple(images.shape[1:])})")
+            raise ValueError(
+                f"components has shape {tuple(components.shape)}; it must be (B, K, *{tuple(images.shape[1:])})"
+            )
         finite = alpha.isfinite().flatten(1).all(1)
         sound = torch.where(finite[:, None], ((alpha.diff(dim=1) >= 0).flatten(1)), True).all()
         if not sound or (alpha[:, 0][finite] != 0).any() or (alpha[:, -1][finite] != 1).any():
-            raise ValueError("alpha must rise from exactly 0 to exactly 1 along its second axis; sort it or take a cumulative sum")
+            raise ValueError(
+                "alpha must rise from exactly 0 to exactly 1 along its second axis; sort it or take a cumulative sum"
+            )
         self.alpha, self.components = alpha, components
         self._difference = images - baselines
 

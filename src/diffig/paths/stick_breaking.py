@@ -24,7 +24,9 @@ from diffig.scores import ScoreFunction
 Floats = NDArray[np.float64]
 
 
-def dirichlet_increments(rng: np.random.Generator, concentration: float, masses: Floats, shape: Sequence[int]) -> Floats:
+def dirichlet_increments(
+    rng: np.random.Generator, concentration: float, masses: Floats, shape: Sequence[int]
+) -> Floats:
     """Return increments `(T, *shape)` that sum to 1 along the first axis: the exact law on a grid.
 
     Args:
@@ -65,7 +67,9 @@ def truncated_increments(
     return increments
 
 
-def spread_cells(rng: np.random.Generator, cell_size: int, height: int, width: int) -> tuple[int, int, NDArray[np.intp]]:
+def spread_cells(
+    rng: np.random.Generator, cell_size: int, height: int, width: int
+) -> tuple[int, int, NDArray[np.intp]]:
     """Return rows and columns of a coarse grid of cells and the index `(height, width)` of each place's cell.
 
     The grid is shifted at random, so that no border between cells is special.
