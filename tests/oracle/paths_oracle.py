@@ -12,9 +12,7 @@ class TanhOracle:
     """Value and gradient of `TanhNet` by the chain rule, written out."""
 
     def __init__(self, net, target, objective="probability"):
-        self.first, self.shift, self.second = (
-            tensor.double().numpy() for tensor in (net.first, net.shift, net.second)
-        )
+        self.first, self.shift, self.second = (tensor.double().numpy() for tensor in (net.first, net.shift, net.second))
         self.target, self.objective = int(target), objective
 
     def _forward(self, image):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from oracle.models import Deep, pictures
 
 from diffig.attribution import GradientXInput, IntegratedGradients
 from diffig.scores import ScoreFunction
+from oracle.models import Deep, pictures
 
 captum = pytest.importorskip("captum.attr")
 TARGETS = torch.tensor([0, 3, 1, 4])

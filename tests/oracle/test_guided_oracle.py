@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracle import paths_oracle as oracle
-from oracle.models import TanhNet, pictures
 
 from diffig.attribution import GuidedIntegratedGradients, integrate
 from diffig.paths import GuidedPath
 from diffig.paths.stick_breaking import truncated_increments
 from diffig.scores import ScoreFunction
+from oracle import paths_oracle as oracle
+from oracle.models import TanhNet, pictures
 
 SHAPE = (3, 6, 5)
 TARGETS = torch.tensor([0, 3, 1, 4])

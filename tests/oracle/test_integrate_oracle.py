@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from oracle import paths_oracle as oracle
-from oracle.models import TanhNet, fixed, pictures
 
 from diffig.attribution import integrate
 from diffig.paths import AlphaPath, LaplacianBasis, PointPath
 from diffig.scores import ScoreFunction
+from oracle import paths_oracle as oracle
+from oracle.models import TanhNet, fixed, pictures
 
 RULES = ["left", "right", "midpoint", "trapezoid", "idgi"]
 SHAPE = (2, 5, 4)

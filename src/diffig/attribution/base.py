@@ -68,6 +68,7 @@ class Attributor(ABC):
         return_convergence_delta: bool = False,
         *,
         indices: Tensor | None = None,
+        **options: Tensor,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return attributions shaped like `inputs`, and the completeness gap `(B,)` where it is asked for.
 
@@ -77,8 +78,9 @@ class Attributor(ABC):
             target: `(B,)` classes or one class; the predicted classes otherwise.
             return_convergence_delta: also return the gap, sum of attributions minus `F(x) - F(x')`.
             indices: `(B,)` the images' dataset indices, the key of their randomness; 0 ... B - 1 otherwise.
+            options: what only some methods take, such as field DiffIG's `region`.
         """
-        integral = self.explain(inputs, baselines, target, indices)
+        integral = self.explain(inputs, baselines, target, indices, **options)
         return (integral.attribution, integral.gap) if return_convergence_delta else integral.attribution
 
     def explain(

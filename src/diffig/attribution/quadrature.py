@@ -34,8 +34,8 @@ def breaks(path: Path, score: ScoreFunction, targets: Tensor, steps: int, nodes:
     if nodes == "uniform":
         even = torch.linspace(0, path.n_segments, steps + 1, device=path.images.device, dtype=path.images.dtype)
         return even.expand(len(path), -1)
-    per_segment = max(1, -(-steps // path.n_segments))
-    cells = path.n_segments * per_segment
+    # As many probes as pieces; whole segments where `place` deals them out segment by segment.
+    cells = steps if steps < 2 * path.n_segments else path.n_segments * -(-steps // path.n_segments)
     probes = torch.linspace(0, path.n_segments, cells + 1, device=path.images.device, dtype=path.images.dtype)
     mass = _score_change(path, score, targets, probes) if nodes == "score" else _length(path, score, probes)
     return place(mass, steps, path.n_segments)
@@ -47,15 +47,15 @@ def place(mass: Tensor, steps: int, n_segments: int, floor: float = 0.1) -> Tens
     Args:
         mass: `(B, T * r)` non-negative, on cells of equal width, `r` for each segment.
         steps: the number of pieces.
-        n_segments: `T`. With `steps >= T` every segment keeps at least one piece and no piece crosses a knot of the
-            path; with fewer the knots are ignored.
+        n_segments: `T`. With `steps >= 2 T` every segment keeps at least one piece and no piece crosses a knot of the
+            path; with fewer that would leave too little to place, and knots are ignored.
         floor: share of the mass spread evenly, so that a flat stretch is not skipped blindly.
     """
     mass = torch.where(mass.isfinite(), mass, 0)
     total = mass.sum(1, keepdim=True)
     mass = torch.where(total > 0, mass / torch.where(total > 0, total, 1), 1 / mass.shape[1])
     mass = (1 - floor) * mass + floor / mass.shape[1]
-    if steps < n_segments:
+    if steps < 2 * n_segments:
         return _quantiles(mass, torch.linspace(0, 1, steps + 1, device=mass.device, dtype=mass.dtype), n_segments)
     in_segment = mass.unflatten(1, (n_segments, -1))
     share = in_segment.sum(2)

@@ -56,7 +56,7 @@ def one_line(error: BaseException, cfg: DictConfig) -> str:
     message = str(error).strip().split("\n")[0] or type(error).__name__
     if "Missing mandatory value" in message:
         key = message.split(":")[-1].strip()
-        # A node that another one takes up by interpolation is set where it stands itself: prior.path, not method.prior.path.
+        # A node that another takes up by interpolation is set where it stands: prior.path, not method.prior.path.
         key = min((known for known in OmegaConf.missing_keys(cfg) if key.endswith(known)), key=len, default=key)
         return f"{key} is not set; give it on the command line, {key}=..."
     return message
@@ -84,6 +84,6 @@ def refuse_spawning_sweeps(cfg: DictConfig) -> None:
     spawns = launcher or (strategy == "auto" and count != 1)
     if HydraConfig.get().mode == RunMode.MULTIRUN and spawns and "LOCAL_RANK" not in os.environ:
         raise SystemExit(
-            f"trainer.strategy={strategy} cannot run inside a sweep (-m): every rank would start the whole sweep again. "
+            f"trainer.strategy={strategy} cannot run inside a sweep (-m): every rank would start the sweep again. "
             "Run single jobs without -m, or use trainer.strategy=ddp_spawn, or one device for each job"
         )

@@ -19,7 +19,7 @@ def select(
     seed: int = 0,
     batch_size: int = 64,
 ) -> list[int]:
-    """Return positions in the test set, in the order of a seeded shuffle; the classifier is asked only as far as needed.
+    """Return positions in the test set in the order of a seeded shuffle; the classifier is asked only as far as needed.
 
     Args:
         datamodule: its test set is chosen from.

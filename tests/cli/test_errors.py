@@ -1,0 +1,80 @@
+"""A mistake of the user ends with one clear line, exit code 1 and no trace on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Evaluate = Callable[..., int]
+
+
+def weights_of_another_network(folder: Path) -> Path:
+    from diffig.classifiers import small_cnn
+    from diffig.classifiers.checkpoint import save_weights
+
+    network = small_cnn(num_classes=10, in_channels=1, mean=[0.3], std=[0.4], width=4)
+    save_weights(network, folder / "other.safetensors")
+    return folder / "other.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["method=ig", "limit=0"], "limit=0 must be at least 1"),
+        (["method=ig", "steps=0"], "steps=0 must be a whole number of at least 1"),
+        (["method=ig", "target=nothing"], "target='nothing' is unknown; choose label or prediction"),
+        (["prior=file"], "prior.path is not set; give it on the command line, prior.path=..."),
+        (["prior=file", "prior.path=none.safetensors"], "no prior at none.safetensors"),
+        (["method=ig", "stepz=3"], "stepz"),
+        (["method=nonsense"], "coarse_to_fine"),
+        (["method=ig", "trainer.accelerator=abacus"], "abacus"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_one_clear_line(
+    evaluate: Evaluate, tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert evaluate("hydra.run.dir=run", *words) == 1
+    captured = capfd.readouterr()
+    shown = captured.out + captured.err
+    assert message in shown
+    assert "Traceback" not in shown
+    assert not (tmp_path / "run" / "rows.parquet").exists()
+
+
+def test_files_that_are_missing_empty_or_of_another_network(
+    program: Evaluate, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "empty.npz", x=np.zeros((0, 8, 8), np.uint8), y=np.zeros(0, np.int64))
+    other = weights_of_another_network(tmp_path)
+    cases = [
+        (["dataset=npz", "dataset.path=nowhere.npz"], "nowhere.npz", "dataset.path"),
+        (["dataset=npz", "dataset.path=empty.npz"], "holds no images", "dataset.path"),
+        (["dataset.size=8", f"classifier.checkpoint={other}"], "does not fit", "classifier"),
+        (["classifier=cifar_resnet"], "have 1 channels, classifier 'cifar_resnet20' takes 3", "classifier=..."),
+        (["dataset=npz"], "dataset.path is not set", "dataset.path=..."),
+        (["dataset.size=8", "classifier.checkpoint=no.safetensors"], "does not exist", "classifier.checkpoint"),
+    ]
+    for words, message, next_step in cases:
+        assert program("evaluate", "trainer=cpu", "method=ig", f"dirs.cache={cache}", "hydra.run.dir=run", *words) == 1
+        captured = capfd.readouterr()
+        lines = [line for line in captured.out.splitlines() if "ERROR" in line]
+        assert len(lines) == 1, captured
+        assert message in lines[0]
+        assert next_step in lines[0]
+        assert "Traceback" not in captured.out + captured.err
+        assert (tmp_path / "run" / "error.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    "words", [["trainer.strategy=ddp"], ["trainer.devices=2"], ["trainer=ddp", "trainer.accelerator=cpu"]]
+)
+def test_a_sweep_refuses_processes_that_would_start_it_again(
+    evaluate: Evaluate, tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert evaluate("-m", "method=ig,random", "hydra.sweep.dir=sweep", *words) == 1
+    assert "trainer.strategy=ddp_spawn" in capfd.readouterr().err
+    assert not list((tmp_path / "sweep").glob("*/rows.parquet"))

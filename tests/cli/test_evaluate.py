@@ -1,0 +1,108 @@
+"""diffig-evaluate leaves what it promises, in single runs and in sweeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from diffig.evaluation.rows import COLUMNS, KEY
+
+Evaluate = Callable[..., int]
+PROMISED = ("rows.parquet", "curves.parquet", "summary.csv", "attributions.png", "config.yaml", "environment.json")
+
+
+def values(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "rows.parquet").drop(columns="seconds")
+
+
+def test_a_single_run_leaves_everything_it_promises(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("method=diffig_field", "steps=80", "hydra.run.dir=run", "pictures=2") == 0
+    folder = tmp_path / "run"
+    assert not [name for name in PROMISED if not (folder / name).is_file()]
+    assert not list(folder.rglob("*.part"))
+    rows = pd.read_parquet(folder / "rows.parquet")
+    assert tuple(rows.columns[: len(COLUMNS)]) == COLUMNS
+    assert {"protocol", "guidance.faithfulness", "guidance.waste"} <= set(rows.columns)
+    assert not rows.duplicated(list(KEY)).any()
+    assert rows["image_index"].nunique() == 6
+    assert (rows["label"] == rows["prediction"]).all(), "only_correct is the default"
+    assert (rows["status"] == "ok").all()
+    assert rows["backward_images"].le(80).all(), "the budget is backward images, guidance included"
+    summary = pd.read_csv(folder / "summary.csv")
+    means = rows.groupby("metric")["value"].mean()
+    assert summary.set_index("metric")["mean"].to_dict() == pytest.approx(means.to_dict())
+    assert json.loads((folder / "environment.json").read_text())["packages"]["torch"]
+    assert "???" not in (folder / "config.yaml").read_text()
+
+
+def test_rows_do_not_depend_on_the_batch_size(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("method=spi", "n_paths=2", "hydra.run.dir=three") == 0
+    assert evaluate("method=spi", "n_paths=2", "batch_size=5", "hydra.run.dir=five") == 0
+    pd.testing.assert_frame_equal(values(tmp_path / "three"), values(tmp_path / "five"), rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_the_same_for_every_method(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("-m", "method=ig,random", "hydra.sweep.dir=both") == 0
+    chosen = [set(values(tmp_path / "both" / job)["image_index"]) for job in "01"]
+    assert chosen[0] == chosen[1]
+
+
+def test_a_failing_job_of_a_sweep_costs_no_other_job(
+    evaluate: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("-m", "method=ig", "method.steps=3,0,2", "hydra.sweep.dir=sweep") == 1
+    sweep = tmp_path / "sweep"
+    assert [(sweep / job / "rows.parquet").is_file() for job in "012"] == [True, False, True]
+    assert [(sweep / job / "error.txt").is_file() for job in "012"] == [False, True, False]
+    report = (sweep / "1" / "error.txt").read_text()
+    assert report.startswith("steps=0 must be a whole number of at least 1")
+    assert "Traceback" in report, "the trace is kept for whoever wants it"
+    captured = capsys.readouterr()
+    assert "steps=0 must be a whole number" in captured.out + captured.err
+
+
+def test_jobs_that_ask_for_the_same_share_their_rows(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("-m", "method=random", "guidance.waste=0.1,0.3", "hydra.sweep.dir=sweep") == 0
+    first, second = tmp_path / "sweep" / "0", tmp_path / "sweep" / "1"
+    assert json.loads((second / "taken_over.json").read_text()) == {"from": "0"}
+    assert (first / "rows.parquet").read_bytes() == (second / "rows.parquet").read_bytes()
+    assert not (second / "rows").exists(), "nothing was explained again"
+
+
+def test_single_runs_measure_anew(evaluate: Evaluate, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        assert evaluate("method=random", f"hydra.run.dir=runs/{name}") == 0
+    assert not (tmp_path / "runs" / "second" / "taken_over.json").exists()
+    pd.testing.assert_frame_equal(values(tmp_path / "runs" / "first"), values(tmp_path / "runs" / "second"))
+
+
+def test_a_progress_bar_in_a_terminal(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert evaluate("method=random", "hydra.run.dir=bar") == 0, capsys.readouterr()
+    assert (tmp_path / "bar" / "rows.parquet").is_file()
+
+
+def test_wandb_offline_leaves_a_run_that_reads_back(evaluate: Evaluate, tmp_path: Path) -> None:
+    words = ("-m", "method=random,gradient_x_input", "logger=wandb", "logger.offline=true", "hydra.sweep.dir=dash")
+    assert evaluate(*words) == 0
+    seen = set()
+    for job in "01":
+        (file,) = (tmp_path / "dash" / job / "wandb").glob("offline-run-*/run-*.wandb")
+        seen.add(file.name)
+        assert b"diffid" in file.read_bytes(), "the summary is in the run"
+        picture = list(file.parent.glob("files/media/images/attributions*.png"))
+        table = list(file.parent.glob("files/media/table/rows*.json"))
+        assert len(picture) == len(table) == 1
+        content = json.loads(table[0].read_text())
+        rows = pd.read_parquet(tmp_path / "dash" / job / "rows.parquet")
+        assert content["columns"] == list(rows.columns)
+        assert len(content["data"]) == len(rows)
+    assert len(seen) == 2, "every job is a run of its own"

@@ -1,0 +1,99 @@
+"""A killed evaluation goes on where it stopped and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from diffig.evaluation.rows import RowStore
+
+TINY = ("dataset.size=8", "classifier.width=8", "metrics=fast", "trainer=cpu", "pictures=6")
+SLOW = ("method=gig", "steps=150", "limit=12", "batch_size=2")
+
+
+def values(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "rows.parquet").drop(columns="seconds")
+
+
+def test_kill_and_resume(
+    program: Callable[..., int], cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TINY, *SLOW, f"dirs.cache={cache}"]
+    assert program("evaluate", *words, "hydra.run.dir=whole") == 0
+    command = [sys.executable, "-m", "diffig.cli.evaluate", *words, "hydra.run.dir=killed"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    parts = tmp_path / "killed" / "rows"
+    limit = time.monotonic() + 300
+    while len(list(parts.glob("rows-*.parquet"))) < 2:
+        assert running.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < limit, "no batch came"
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "rows.parquet").exists()
+    before = {file.name: file.stat().st_mtime_ns for file in parts.glob("rows-*.parquet")}
+    assert 2 <= len(before) < 6
+
+    capfd.readouterr()
+    assert (
+        program("evaluate", *words, "batch_size=4", "hydra.run.dir=killed") == 0
+    )  # another batch size is no hindrance
+    said = capfd.readouterr().out
+    assert f"{2 * len(before)} of 12 images have their rows already" in said
+    assert f"gig: {12 - 2 * len(before)} images in" in said
+    assert {name: (parts / name).stat().st_mtime_ns for name in before} == before, (
+        "a finished batch was explained again"
+    )
+    pd.testing.assert_frame_equal(values(tmp_path / "killed"), values(tmp_path / "whole"), rtol=1e-4, atol=1e-5)
+    curves = [pd.read_parquet(tmp_path / name / "curves.parquet") for name in ("killed", "whole")]
+    pd.testing.assert_frame_equal(*curves, rtol=1e-4, atol=1e-5)
+    assert (tmp_path / "killed" / "attributions.png").is_file()
+
+
+def a_row(index: int) -> dict[str, object]:
+    from diffig.evaluation.rows import COLUMNS
+
+    return {**dict.fromkeys(COLUMNS, 0), "image_index": index}
+
+
+def test_curves_of_a_batch_killed_before_its_rows_are_not_doubled(tmp_path: Path) -> None:
+    store = RowStore(tmp_path, "mark")
+    store.prepare()
+    point = {"curve": "kept", "x": 0.5, "value": 1.0}
+    store.write("curves", [{"image_index": index, **point} for index in (0, 1)])  # killed here
+    assert store.done() == set()
+    for index in (0, 1):  # again, with smaller batches
+        store.write("curves", [{"image_index": index, **point}])
+        store.write("rows", [a_row(index)])
+    store.merge({0, 1})
+    assert len(pd.read_parquet(tmp_path / "curves.parquet")) == 2
+
+
+def test_rows_of_another_configuration_are_dropped(tmp_path: Path) -> None:
+    first = RowStore(tmp_path, "one")
+    first.prepare()
+    first.write("rows", [a_row(0)])
+    second = RowStore(tmp_path, "another")
+    second.prepare()
+    assert second.done() == set()
+
+
+def test_missing_and_doubled_rows_are_refused(tmp_path: Path) -> None:
+    store = RowStore(tmp_path, "mark")
+    store.prepare()
+    store.write("rows", [a_row(0)], rank=0)
+    with pytest.raises(RuntimeError, match=r"1 images missing \(first: \[1\]\)"):
+        store.merge({0, 1})
+    store.write("rows", [a_row(0)], rank=1)
+    with pytest.raises(RuntimeError, match="1 twice"):
+        store.merge({0})
+    assert not (tmp_path / "rows.parquet").exists()

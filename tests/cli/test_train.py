@@ -1,0 +1,45 @@
+"""diffig-train leaves weights that diffig-evaluate takes, and goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+Program = Callable[..., int]
+PATHS = ("module=path_diffusion", "debug=two_steps", "trainer=cpu", "module.denoiser.channels=[16,16]")
+
+
+def test_a_path_model_goes_into_an_evaluation(program: Program, evaluate: Callable[..., int], tmp_path: Path) -> None:
+    assert program("train", *PATHS, "hydra.run.dir=paths") == 0
+    left = tmp_path / "paths"
+    for name in ("prior.safetensors", "checkpoints/last.ckpt", "config.yaml", "environment.json", "log/metrics.csv"):
+        assert (left / name).is_file(), name
+    assert torch.load(left / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
+    before = (left / "prior.safetensors").read_bytes()
+    words = ("method=diffig_field", "steps=70", "limit=2", "prior=file", "prior.path=paths/prior.safetensors")
+    assert evaluate(*words, "hydra.run.dir=run") == 0
+    rows = pd.read_parquet(tmp_path / "run" / "rows.parquet")
+    assert set(rows["method"]) == {"diffig_field"}
+    assert (rows["status"] == "ok").all()
+
+    assert program("train", *PATHS, "hydra.run.dir=paths") == 0  # nothing is left to do
+    assert (left / "prior.safetensors").read_bytes() == before
+    assert program("train", *PATHS, "hydra.run.dir=paths", "trainer.max_steps=4") == 0
+    assert torch.load(left / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
+    assert (left / "prior.safetensors").read_bytes() != before
+
+
+def test_a_classifier_goes_into_an_evaluation(program: Program, tmp_path: Path) -> None:
+    data = ("dataset=digits", "dataset.size=8", "classifier.width=8")
+    words = ("trainer.max_steps=80", "+trainer.limit_val_batches=1", "module.learning_rate=1e-2")
+    assert program("train", "module=classifier", "trainer=cpu", *data, *words, "hydra.run.dir=net") == 0
+    weights = tmp_path / "net" / "classifier.safetensors"
+    assert weights.is_file()
+    assert (tmp_path / "net" / "loss.png").is_file()
+    words = ("trainer=cpu", "metrics=fast", "method=gradient_x_input", "limit=4", f"classifier.checkpoint={weights}")
+    assert program("evaluate", *data, *words, "hydra.run.dir=run") == 0
+    assert len(pd.read_parquet(tmp_path / "run" / "rows.parquet"))
+    assert not (tmp_path / "outputs" / "cache").exists(), "the given weights were used"

@@ -1,0 +1,391 @@
+"""Every file of every config group composes, names things that exist, and builds an object that works for one step."""
+
+from __future__ import annotations
+
+import gzip
+import inspect
+import io
+import struct
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.errors import MissingConfigException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from diffig.baselines import Average, Dataset
+from diffig.config import CONF_DIR, build, compose
+from diffig.data import Batch
+from diffig.evaluation.run import fingerprint
+from diffig.metrics import Explained
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+CONF = Path(CONF_DIR)
+PROGRAMS = ("evaluate", "explain", "train", "report")
+# Groups whose files set keys of several groups instead of building one object.
+GLOBAL = ("experiment", "debug")
+# What a program adds to what a file says.
+GIVEN = {
+    "diffig.classifiers.module.ClassifierModule": {"classifier"},
+    "lightning.pytorch.Trainer": {"logger", "callbacks", "enable_progress_bar"},
+}
+GIVEN_BY_GROUP = {"method": {"score", "baseline", "seed"}, "objective": {"classifier"}, "classifier": {"datamodule"}}
+SMALL = ["dataset.size=8", "classifier.width=4", "classifier.num_classes=10", "classifier.in_channels=1"]
+
+
+def options(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    return sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and any(folder.glob("*.yaml")))
+
+
+def program_of(group: str, option: str) -> str:
+    """The program a file belongs to: `train` where its comment or `conf/train.yaml` alone knows it."""
+    if group in GLOBAL:
+        return "train" if "diffig-evaluate" not in (CONF / group / f"{option}.yaml").read_text() else "evaluate"
+    if group == "dirs":
+        return option
+    return "train" if group in ("module", "fields", "callbacks") else "evaluate"
+
+
+@pytest.fixture(autouse=True)
+def _a_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFIG_SHARED_DATA", "somewhere")
+
+
+@cache
+def compose_once(program: str, *overrides: str) -> DictConfig:
+    return compose(program, list(overrides))
+
+
+def composed(group: str, option: str, *overrides: str) -> DictConfig:
+    """The config with one option, in which every key that a user must set is set."""
+    cfg = deepcopy(compose_once(program_of(group, option), f"{group}={option}", *overrides))
+    cfg.dirs.output, cfg.dirs.cache = "out", "cache"
+    for node in (cfg.get("dataset"), cfg.get("prior")):
+        if node and OmegaConf.is_missing(node, "path"):
+            node.path = "somewhere"
+    return cfg
+
+
+def every_file() -> list[Any]:
+    return [pytest.param(group, option, id=f"{group}-{option}") for group in groups() for option in options(group)]
+
+
+def targets(node: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield place, node
+        for key, value in node.items():
+            yield from targets(value, f"{place}.{key}".strip("."))
+    elif isinstance(node, list):
+        for position, value in enumerate(node):
+            yield from targets(value, f"{place}[{position}]")
+
+
+@pytest.mark.parametrize(("group", "option"), every_file())
+def test_composes_and_names_only_what_exists(group: str, option: str) -> None:
+    cfg = composed(group, option)
+    plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    found = list(targets(plain))
+    assert found
+    for place, node in found:
+        named = get_object(node["_target_"])
+        signature = inspect.signature(named)
+        keys = {key for key in node if not key.startswith("_")}
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()):
+            unknown = keys - set(signature.parameters)
+            assert not unknown, f"{place}: {node['_target_']} takes no {sorted(unknown)}"
+        given = GIVEN.get(node["_target_"], set()) | GIVEN_BY_GROUP.get(place.split(".")[0], set())
+        required = {
+            name
+            for name, p in signature.parameters.items()
+            if p.default is inspect.Parameter.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        }
+        assert not required - keys - given, f"{place}: {node['_target_']} also needs {required - keys - given}"
+
+
+@pytest.mark.parametrize(("group", "option"), every_file())
+def test_begins_with_what_it_builds(group: str, option: str) -> None:
+    lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
+    first = lines[1] if lines[0].startswith("# @package") else lines[0]
+    allowed = ("# diffig-",) if group in GLOBAL else ("# Builds ", "# Says ")
+    assert first.startswith(allowed), first
+    assert all(len(line) <= 130 for line in lines), "a line is too long to read"
+
+
+def test_the_readme_lists_every_group_and_every_option() -> None:
+    table = [line for line in (CONF / "README.md").read_text().splitlines() if line.startswith("| `")]
+    rows = {line.split("`")[1]: line for line in table}
+    assert set(rows) == set(groups())
+    for group, line in rows.items():
+        for option in options(group):
+            assert f"`{option}`" in line, f"conf/README.md: {option} is missing in the line of {group}"
+
+
+def test_every_group_of_a_program_has_a_folder() -> None:
+    for program in PROGRAMS:
+        defaults = OmegaConf.load(CONF / f"{program}.yaml").get("defaults", [])
+        named = {key for entry in defaults if not isinstance(entry, str) for key in entry if "override" not in key}
+        assert named <= set(groups())
+
+
+@pytest.mark.parametrize("group", [group for group in groups() if group not in ("module", "fields", "callbacks")])
+def test_an_unknown_option_is_answered_with_the_choices(group: str) -> None:
+    with pytest.raises(MissingConfigException) as caught:
+        compose("evaluate", [f"{group}=nonsense"])
+    for option in options(group):
+        assert option in str(caught.value)
+
+
+# ---- one step of everything -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    datamodule = build(compose("evaluate", SMALL).dataset)
+    datamodule.setup()
+    return datamodule
+
+
+@pytest.fixture(scope="module")
+def batch(digits: Any) -> Batch:
+    digits.batch_size = 2
+    return next(iter(digits.test_dataloader()))
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    torch.manual_seed(0)
+    return build(compose("evaluate", SMALL).classifier, mean=[0.3], std=[0.4])
+
+
+@pytest.fixture(scope="module")
+def own_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from diffig.diffusion.denoisers.unet import FieldUNet
+    from diffig.diffusion.prior import FieldPrior
+
+    path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
+    FieldPrior(FieldUNet(channels=(16, 16), layers=1)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("objective", options("objective"))
+def test_objective(objective: str, batch: Batch, network: Any) -> None:
+    score = build(composed("objective", objective).objective)(network)
+    assert score.objective == objective
+    value, gradient = score.value_and_grad(batch.images, batch.labels)
+    assert value.shape == (2,)
+    assert gradient.shape == batch.images.shape
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("baseline", options("baseline"))
+def test_baseline(baseline: str, batch: Batch) -> None:
+    built = build(composed("baseline", baseline).baseline)
+    images = batch.images.expand(-1, 3, -1, -1)
+    for part in built.baselines if isinstance(built, Average) else [built]:
+        if isinstance(part, Dataset):
+            part.bank = images
+    references = built.references(images, Streams(0, batch.indices))
+    for reference in references:
+        assert reference.shape == images.shape
+        assert reference.min() >= 0
+        assert reference.max() <= 1
+    assert built.name == baseline
+
+
+@pytest.mark.parametrize("guidance", options("guidance"))
+@pytest.mark.parametrize("method", options("method"))
+def test_method(method: str, guidance: str, batch: Batch, network: Any) -> None:
+    cfg = composed("method", method)
+    if guidance != "default" and "guidance" not in cfg.method:
+        pytest.skip("a method without guidance")
+    cfg.guidance = composed("guidance", guidance).guidance
+    attributor = build(cfg.method)(ScoreFunction(network), seed=cfg.seed)
+    assert attributor.name
+    attribution = attributor.attribute(batch.images, target=batch.labels)
+    assert attribution.shape == batch.images.shape
+    assert attribution.isfinite().all()
+    assert attribution.abs().sum() > 0
+
+
+@pytest.mark.parametrize("prior", options("prior"))
+def test_prior(prior: str, own_prior: Path) -> None:
+    cfg = compose("evaluate", [f"prior={prior}", *([f"prior.path={own_prior}"] if prior == "file" else [])])
+    built = build(cfg.prior)
+    noise = torch.randn(1, built.n_knots - 1, 8, 8)
+    assert built.sample(noise, torch.tensor([10.0]), torch.tensor([2.0]), 2).isfinite().all()
+
+
+@pytest.mark.parametrize("metrics", options("metrics"))
+def test_metrics(metrics: str, batch: Batch, network: Any) -> None:
+    suite = build(composed("metrics", metrics).metrics)
+    score = ScoreFunction(network)
+    baselines = torch.zeros_like(batch.images)
+    attributions = (batch.images - baselines) * score.value_and_grad(batch.images, batch.labels)[1]
+    explained = Explained(
+        images=batch.images,
+        attributions=attributions,
+        targets=batch.labels,
+        labels=batch.labels,
+        baselines=baselines,
+        score=score,
+        indices=batch.indices,
+        gap=torch.zeros(2),
+        waste=attributions.abs().flatten(1).sum(1),
+    )
+    values = suite(explained)
+    assert set(values) == set(suite.names)
+    assert all(value.shape == (2,) for value in values.values())
+
+
+@pytest.mark.parametrize("trainer", options("trainer"))
+def test_trainer(trainer: str, tmp_path: Path) -> None:
+    cfg = composed("trainer", trainer, "trainer.accelerator=cpu")  # a GPU is not everywhere
+    cfg.dirs.output = str(tmp_path)
+    built = build(cfg.trainer)
+    assert built.default_root_dir == str(tmp_path)
+    assert built.world_size == cfg.trainer.devices
+    assert not built.predict_loop.inference_mode
+
+
+def test_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    assert not compose("evaluate", ["logger=none"]).logger
+    cfg = composed("logger", "wandb", "logger.offline=true")
+    cfg.dirs.output = str(tmp_path)
+    logger = build(cfg.logger)
+    assert logger.save_dir == str(tmp_path)
+
+
+@pytest.mark.parametrize("fields", options("fields"))
+def test_fields(fields: str) -> None:
+    datamodule = build(compose("train", [f"fields={fields}", "fields.samples=4", "fields.batch_size=2"]).fields)
+    fields_batch = next(iter(datamodule.train_dataloader()))
+    assert fields_batch["field"].shape == (2, 15, 8, 8)
+
+
+def test_callbacks(tmp_path: Path) -> None:
+    cfg = composed("callbacks", "default")
+    cfg.dirs.output = str(tmp_path)
+    assert len([build(node) for node in cfg.callbacks.values()]) == 2
+
+
+@pytest.mark.parametrize("option", options("debug") + options("experiment"))
+def test_debug_and_experiment_change_something(option: str) -> None:
+    group = "debug" if option in options("debug") else "experiment"
+    program = program_of(group, option)
+    assert composed(group, option) != compose_once(program)
+
+
+# ---- classifiers and datasets, on tiny files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("classifier", "shape", "changes"),
+    [
+        ("small_cnn", (1, 8, 8), SMALL[1:]),
+        ("cifar_resnet", (3, 32, 32), ["classifier.depth=8"]),
+        ("mnist_vit", (1, 28, 28), []),
+        ("torchvision", (3, 64, 64), ["classifier.name=squeezenet1_1", "classifier.num_classes=7"]),
+    ],
+)
+def test_classifier(classifier: str, shape: tuple[int, int, int], changes: list[str]) -> None:
+    cfg = compose("evaluate", [f"classifier={classifier}", *changes])
+    given = {"mean": [0.5], "std": [0.5]} if cfg.classifier.get("mean", 0) is None else {}
+    network = build(cfg.classifier, **given)
+    logits = network(torch.rand(2, *shape))
+    assert logits.shape == (2, network.num_classes)
+    assert not network.training
+
+
+def test_every_classifier_is_tested() -> None:
+    assert options("classifier") == ["cifar_resnet", "mnist_vit", "small_cnn", "torchvision"]
+
+
+def jpeg(seed: int, size: int = 12) -> bytes:
+    from PIL import Image
+
+    pixels = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "JPEG")
+    return content.getvalue()
+
+
+def idx(array: np.ndarray) -> bytes:
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def make_files(dataset: str, folder: Path) -> list[str]:
+    """Write the smallest dataset of this format and return the overrides that read it."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(20) % 2
+    if dataset == "digits":
+        return ["dataset.size=8"]
+    if dataset in ("npz", "cifar10_npz"):
+        np.savez(folder / "few.npz", x=rng.integers(0, 256, (20, 6, 6, 3), dtype=np.uint8), y=labels)
+        return [f"dataset.path={folder}/few.npz", f"dataset.train_path={folder}/few.npz"]
+    if dataset == "mnist":
+        images = rng.integers(0, 256, (20, 6, 5), dtype=np.uint8)
+        (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        (folder / "t10k-labels-idx1-ubyte").write_bytes(idx(labels.astype(np.uint8)))
+        return [f"dataset.path={folder}"]
+    if dataset == "cifar10":
+        import pickle
+
+        for name in ["test_batch", *(f"data_batch_{number}" for number in range(1, 6))]:
+            data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
+            (folder / name).write_bytes(pickle.dumps({b"data": data, b"labels": labels.tolist()}, protocol=2))
+        return [f"dataset.path={folder}"]
+    for seed in range(4):  # image_folder, imagenet_folder
+        (folder / str(seed % 2)).mkdir(exist_ok=True)
+        (folder / str(seed % 2) / f"{seed}.jpg").write_bytes(jpeg(seed))
+    return [f"dataset.path={folder}", "dataset.size=8", "dataset.resize=10"]
+
+
+@pytest.mark.parametrize("dataset", options("dataset"))
+def test_dataset(dataset: str, tmp_path: Path) -> None:
+    cfg = compose("evaluate", [f"dataset={dataset}", *make_files(dataset, tmp_path), "dataset.batch_size=3"])
+    datamodule = build(cfg.dataset)
+    datamodule.setup()
+    batch = next(iter(datamodule.test_dataloader()))
+    assert batch.images.shape == (3, *datamodule.image_shape)
+    assert batch.images.dtype == torch.float32
+    assert 0 <= batch.images.min() <= batch.images.max() <= 1
+    assert batch.labels.max() < datamodule.num_classes == len(datamodule.class_names)
+    assert len(datamodule.mean) == datamodule.image_shape[0]
+
+
+# ---- the fingerprint of a configuration ------------------------------------------------------------------------
+
+
+def mark(*overrides: str) -> str:
+    cfg = deepcopy(compose_once("evaluate", *overrides))
+    cfg.dirs.output = "anywhere"
+    return fingerprint(cfg)
+
+
+@pytest.mark.parametrize("same", ["batch_size=3", "dataset.num_workers=2", "objective.chunk_size=7", "pictures=1"])
+def test_what_does_not_change_rows_does_not_change_the_fingerprint(same: str) -> None:
+    assert mark(same) == mark()
+
+
+@pytest.mark.parametrize(
+    "other", ["steps=3", "seed=1", "limit=3", "baseline=blur", "guidance.waste=0.3", "target=prediction"]
+)
+def test_what_changes_rows_changes_the_fingerprint(other: str) -> None:
+    assert mark(other) != mark()
+
+
+def test_guidance_counts_only_for_methods_that_use_it() -> None:
+    assert mark("method=ig", "guidance.waste=0.3") == mark("method=ig")
