@@ -12,7 +12,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 
-import torch
+import torch  # noqa: E402 (after the threads are set)
 
 torch.set_num_threads(1)
 

@@ -27,7 +27,7 @@ def check_images(images: Tensor, name: str = "images") -> None:
 
 
 def check_pixel_range(images: Tensor, name: str = "images") -> None:
-    """Return nothing; raise where a finite pixel lies outside [0, 1] (paths live in pixels, not in normalised units)."""
+    """Return nothing; raise where a finite pixel lies outside [0, 1]: paths live in pixels, not in normalised units."""
     finite = images[torch.isfinite(images)]
     if finite.numel() and (finite.min() < -1e-6 or finite.max() > 1 + 1e-6):
         raise ValueError(

@@ -180,6 +180,11 @@ class Judged(NamedTuple):
     targets: Tensor
     score: ScoreFunction
 
+    def repeated(self, n_paths: int) -> Judged:
+        """Return the same for `n_paths` candidates of each image, image-major."""
+        images, baselines, targets = (candidates(tensor, n_paths) for tensor in self[:3])
+        return Judged(images, baselines, targets, self.score)
+
 
 def combine(
     integral: Integral, how: Aggregation, judged: Judged, units: Sequence[Unit] = ("element", "pixel")
@@ -200,9 +205,7 @@ def combine(
     if n_paths > 1 and how == "best_mixture":
         chosen, _ = best_mixture(attributions, *judged, units=units)
     elif n_paths > 1 and how == "best_of":
-        repeated = (candidates(tensor, n_paths) for tensor in judged[:3])
-        parts = tuple(repeated)
-        quality = [retention(integral.attribution, *parts, judged.score, unit=unit) for unit in units]
+        quality = [retention(integral.attribution, *judged.repeated(n_paths), unit=unit) for unit in units]
         chosen = aggregate(attributions, how, torch.stack(quality).mean(0).view(-1, n_paths))
     else:
         chosen = aggregate(attributions, "mean" if how in ("best_of", "best_mixture") else how)

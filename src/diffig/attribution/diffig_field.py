@@ -109,10 +109,9 @@ class FieldDiffIG(PathAttributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         proposals = self.field.guidance.proposals
         count = self.n_paths * proposals
-        given = images, baselines, targets, self.score
-        path = self.field.generate(*given, n_paths=count, generator=streams, region=self._region)
+        judged = Judged(images, baselines, targets, self.score)
+        path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
         integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
-        judged = Judged(*(candidates(tensor, self.n_paths) for tensor in given[:3]), self.score)
-        kept = combine(integral, "best_mixture", judged, self.field.guidance.units)
-        return combine(kept, self.aggregation, Judged(*given), self.field.guidance.units)
+        kept = combine(integral, "best_mixture", judged.repeated(self.n_paths), self.field.guidance.units)
+        return combine(kept, self.aggregation, judged, self.field.guidance.units)

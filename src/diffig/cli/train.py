@@ -24,7 +24,8 @@ def main(cfg: DictConfig) -> float | None:
         print(f"checkpoints and weights: {cfg.dirs.output}")
         return loss
 
-    return run(task, cfg)  # type: ignore[no-any-return]
+    loss: float | None = run(task, cfg)
+    return loss
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The noise schedule and what a denoiser predicts.
 
-Notation (Salimans and Ho 2022): `z_t = alpha_t z + sigma_t eps`, `v = alpha_t eps - sigma_t z`, for `t` in [0, 1], on the
-cosine schedule `sigma_t / alpha_t = shift * tan(pi t / 2)`. Fields whose cells share one process keep their signal at
-noise levels where single places have lost theirs; the shift spends more of the time there (Hoogeboom, Heek and
+Notation (Salimans and Ho 2022): `z_t = alpha_t z + sigma_t eps`, `v = alpha_t eps - sigma_t z`, for `t` in [0, 1], on
+the cosine schedule `sigma_t / alpha_t = shift * tan(pi t / 2)`. Fields whose cells share one process keep their signal
+at noise levels where single places have lost theirs; the shift spends more of the time there (Hoogeboom, Heek and
 Salimans 2023).
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
@@ -91,6 +92,7 @@ class PathDiffusion(LightningModule):
         """Rows of fields, true ones above sampled ones, every other knot from left to right."""
         from torchvision.utils import make_grid, save_image
 
+        count = min(count, len(true))
         shown = [field[:, ::2].flatten(0, 1)[:, None] for field in (true[:count].float(), sampled[:count].float())]
         grid = make_grid(torch.cat(shown), nrow=shown[0].shape[0] // count, padding=1, pad_value=1)
         grid = nn.functional.interpolate(((grid + 3) / 6).clamp(0, 1)[None], scale_factor=4)[0]
@@ -102,7 +104,7 @@ class PathDiffusion(LightningModule):
             if hasattr(logger, "log_image"):
                 logger.log_image("fields (true above, sampled below)", [str(file)])
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
         optimizer = torch.optim.AdamW(self.prior.denoiser.parameters(), self.lr, weight_decay=self.weight_decay)
         total = max(2, int(self.trainer.estimated_stepping_batches))

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffig.diffusion.noise import Prediction, clean_of, cosine
+from diffig.diffusion.noise import SHIFT, Prediction, clean_of, cosine
 from diffig.diffusion.sampler import Shift, ddim
 
-SHIPPED = "field_prior.safetensors"
+SHIPPED = str(files("diffig.diffusion") / "field_prior.safetensors")
 
 
 class FieldPrior(nn.Module):
@@ -33,7 +33,7 @@ class FieldPrior(nn.Module):
     @property
     def n_knots(self) -> int:
         """Knots `T` of the fields it was trained on."""
-        return int(self.denoiser.config["n_knots"])  # type: ignore[index,arg-type]
+        return int(self.denoiser.config["n_knots"])  # type: ignore[index]
 
     @torch.no_grad()
     def clean(self, noisy: Tensor, time: Tensor, concentration: Tensor, cell_size: Tensor) -> Tensor:
@@ -65,7 +65,12 @@ class FieldPrior(nn.Module):
         """Write weights and description to a safetensors file; `half` stores float16."""
         from safetensors.torch import save_file
 
-        about = {"denoiser": self.denoiser.config, "prediction": self.prediction, "facts": self.facts}
+        about = {
+            "denoiser": self.denoiser.config,
+            "prediction": self.prediction,
+            "noise_shift": SHIFT,
+            "facts": self.facts,
+        }
         weights = {key: value.detach().cpu().contiguous() for key, value in self.denoiser.state_dict().items()}
         if half:
             weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
@@ -84,7 +89,7 @@ class FieldPrior(nn.Module):
             FileNotFoundError: no such file.
             ValueError: the file is no prior, or its weights fit another architecture.
         """
-        return _load(str(path) if path else str(files("diffig.diffusion") / SHIPPED))
+        return _load(str(path) if path else SHIPPED)
 
 
 @lru_cache(maxsize=4)
@@ -102,6 +107,8 @@ def _load(path: str) -> FieldPrior:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["diffig"])
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+        if about.get("noise_shift", SHIFT) != SHIFT:
+            raise KeyError(f"trained at noise shift {about['noise_shift']}, not {SHIFT}")
         denoiser = FieldUNet(**about["denoiser"])
         denoiser.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:

@@ -1,9 +1,9 @@
 """Coordinates in which paths are generated: the field of progress, whitened.
 
 Notation: basis with bands `b`, knots `u_k = k / T` of each band's *own clock*, progress `D_b(u)` on an `h x w` grid,
-concentration `a`. Under the stick-breaking law `E D(u) = u` and `Cov(D(u), D(v)) = u (1 - v) / (1 + a)` for `u <= v`, a
-Brownian bridge's up to the scale. With its Cholesky factor `L L^T`, `z = sqrt(1 + a) L^-1 (D - u)` has mean 0, variance 1
-and no correlation in time, whatever the image, classifier or resolution.
+concentration `a`. Under the stick-breaking law `E D(u) = u` and `Cov(D(u), D(v)) = u (1 - v) / (1 + a)` for `u <= v`,
+a Brownian bridge's up to the scale. With its Cholesky factor `L L^T`, `z = sqrt(1 + a) L^-1 (D - u)` has mean 0,
+variance 1 and no correlation in time, whatever the image, classifier or resolution.
 A schedule turns own clocks into path time, `alpha_b(t) = D_b(H_b(t))`: it is the base measure of the band's process.
 """
 
@@ -72,7 +72,7 @@ class FieldSpace:
         return torch.cat([ends, inner, ends + 1], -3)
 
     def alpha(self, progress: Tensor, times: Tensor) -> Tensor:
-        """Return `alpha` `(B, len(times), bands, h, w)` at path times in [0, 1] of progress `(B, bands, T + 1, h, w)`."""
+        """Return `alpha` `(B, n, bands, h, w)` at `n` path times in [0, 1] of progress `(B, bands, T + 1, h, w)`."""
         clock = self.schedule.clock(times, self.basis.n_bands).T * self.n_knots  # (bands, len(times))
         lower = clock.floor().clamp(max=self.n_knots - 1)
         band = torch.arange(self.basis.n_bands, device=progress.device)[:, None]

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
@@ -36,7 +35,7 @@ def explain(cfg: DictConfig) -> str:
     target = _target(cfg.target, probabilities, names)
     options: dict[str, Any] = {}
     if cfg.region is not None:
-        options["region"] = read_image(cfg.region, tuple(image.shape[-2:]), grey=True)
+        options["region"] = read_image(cfg.region, (image.shape[-2], image.shape[-1]), grey=True)
     attributor.score.reset_cost()
     start = time.perf_counter()
     integral = attributor.explain(image, target=target, **options)

@@ -18,6 +18,7 @@ from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Baseline, Dataset
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build
+from diffig.diffusion.prior import SHIPPED
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.gallery import save_gallery
@@ -50,12 +51,18 @@ DEPENDS = (
 def fingerprint(cfg: DictConfig) -> str:
     """Return 16 hexadecimal digits of everything that the rows depend on, and of nothing else.
 
-    The method is taken resolved, so guidance counts only for methods that use it, and neither the batch size nor where
-    files lie counts at all.
+    The method is taken resolved, so guidance counts only for methods that use it; the batch size does not count;
+    weights count by what is in their files, so that a model trained anew is another model.
     """
-    parts = {key: OmegaConf.to_container(cfg, resolve=True)[key] for key in DEPENDS}  # type: ignore[index,call-overload]
+    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    parts = {key: whole[key] for key in DEPENDS}
     for group, ignored in (("dataset", ("batch_size", "num_workers")), ("objective", ("chunk_size",))):
         parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
+    prior = parts["method"].get("prior") or {}
+    files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
+    parts["files"] = [
+        hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else file for file in files
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -149,7 +149,7 @@ def label_settings(rows: pd.DataFrame) -> pd.Series:
         steering = [name for name in strengths if siblings[name].nunique() > 1]
         parts = [f"{name.removeprefix(GUIDANCE)}={setting[name]:g}" for name in steering if setting[name] != 0]
         if steering and not parts:
-            bare = all(setting[name] == 0 or name == PROPOSALS and setting[name] <= 1 for name in strengths)
+            bare = all(setting[name] == 0 or (name == PROPOSALS and setting[name] <= 1) for name in strengths)
             parts = ["unguided"] if bare else [f"{name.removeprefix(GUIDANCE)}=0" for name in steering]
         parts += [
             f"{name}={setting[name]}" for name in ("baseline", "objective") if unique[name].nunique(dropna=False) > 1

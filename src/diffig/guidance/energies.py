@@ -61,7 +61,7 @@ def smoothness(view: PathView) -> Tensor:
     """Return minus the total variation of the field `(N,)`, mean absolute difference of neighbouring cells."""
     down = view.progress.diff(dim=-2).abs().flatten(1)
     across = view.progress.diff(dim=-1).abs().flatten(1)
-    return -(down.mean(1) if down.shape[1] else 0) - (across.mean(1) if across.shape[1] else 0)
+    return -torch.cat([down, across], 1).mean(1)
 
 
 def region(view: PathView) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from diffig.paths.generator import candidates
 from diffig.scores import ScoreFunction
 
 Unit = Literal["element", "pixel"]
@@ -93,9 +94,8 @@ def best_mixture(
 
     def judge(mixtures: Tensor) -> Tensor:
         flat = mixtures.flatten(0, 1)
-        given = (tensor.repeat_interleave(mixtures.shape[1], 0) for tensor in (images, baselines, targets))
-        shared = tuple(given)
-        parts = [retention(flat, *shared, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
+        x, reference, wanted = (candidates(tensor, mixtures.shape[1]) for tensor in (images, baselines, targets))
+        parts = [retention(flat, x, reference, wanted, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
         return torch.stack(parts).mean(0).view(batch, -1)
 
     quality = judge(attributions)

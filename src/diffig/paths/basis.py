@@ -6,6 +6,7 @@ A basis is one small class: a name, the number of bands, and `components`, whose
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class LaplacianBasis(Basis):
             size = (max(1, round(height / 2**level)), max(1, round(width / 2**level)))
             coarse = adaptive_avg_pool2d(difference, size)
             smooth.append(interpolate(coarse, (height, width), mode="bilinear", align_corners=False))
-        bands = [fine - coarse for fine, coarse in zip(smooth, smooth[1:], strict=False)] + smooth[-1:]
+        bands = [fine - coarse for fine, coarse in pairwise(smooth)] + smooth[-1:]
         return torch.stack(bands[::-1], 1)
 
 
