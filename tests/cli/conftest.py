@@ -31,6 +31,8 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
             from diffig.cli.evaluate import main
         elif name == "train":
             from diffig.cli.train import main
+        elif name == "explain":
+            from diffig.cli.explain import main
         else:
             from diffig.cli.report import main
         monkeypatch.setattr(sys, "argv", [f"diffig-{name}", *words])

@@ -1,0 +1,64 @@
+"""diffig-explain: one image in, a picture, the attribution and a summary out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+Program = Callable[..., int]
+SMALL = ("dataset.size=8", "classifier.width=8", "steps=48", "hydra.run.dir=run")
+
+
+@pytest.fixture
+def explain(program: Program, cache: Path) -> Callable[..., int]:
+    """`explain("image=3", ...)` is a small `diffig-explain` with the classifier of all tests."""
+    return lambda *words: program("explain", *SMALL, f"dirs.cache={cache}", *words)
+
+
+def test_an_image_of_the_dataset(explain: Program, tmp_path: Path) -> None:
+    assert explain("image=3", "method=diffig_field") == 0
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    kept = load_file(run / "attribution.safetensors")
+    assert kept["attribution"].shape == kept["image"].shape == (1, 8, 8)
+    assert summary["method"] == "diffig_field"
+    assert summary["backward_images"] == 48
+    assert summary["top"][0][0] == summary["target"]
+    picture = Image.open(run / "attribution.png").convert("L")
+    assert picture.width > 2 * picture.height
+    assert picture.getextrema()[0] < 60 < 200 < picture.getextrema()[1]
+    start = float(kept["attribution"].sum()) - summary["gap"]
+    assert start == pytest.approx(summary["probability"], abs=0.2)  # a black digit explains little of the score
+
+
+def test_a_file_a_region_and_a_named_target(explain: Program, tmp_path: Path) -> None:
+    pixels = torch.zeros(30, 40, dtype=torch.uint8)
+    pixels[5:25, 15:25] = 255
+    Image.fromarray(pixels.numpy()).save(tmp_path / "bar.png")
+    Image.fromarray(pixels.numpy()).save(tmp_path / "mask.png")
+    assert explain("image=bar.png", 'target="1"', "region=mask.png", "guidance.region=0.3") == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["target"], summary["target_index"]) == ("1", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["image=missing.jpg"], "no image at missing.jpg"),
+        (["image=100000"], "choose 0 to"),
+        (["image=3", "target=77"], "target=77 is no class; choose 0 to 9"),
+        (["image=3", "target=sevenn"], "target='sevenn' is no class name"),
+        (["image=3", "guidance.region=1"], "no region is given"),
+        ([], "image is not set; give it on the command line, image=..."),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) and value else "",
+)
+def test_mistakes(explain: Program, capfd: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert explain(*words) == 1
+    assert message in "".join(capfd.readouterr())
