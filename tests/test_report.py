@@ -187,12 +187,19 @@ def test_labels_name_only_what_varies(sweep: tuple[Path, Report]) -> None:
             **{"objective": "logit", "baseline": "black", "method": ["ig", "diffig_field", "diffig_field"]},
             **{
                 "aggregation": ["", "mean", "mean"],
+                "variant": ["", "grid=[4,4]", "grid=[8,8]"],
                 "n_paths": [1.0, 1.0, 4.0],
                 "steps": [50.0, 8.0, 8.0],
                 "guidance.region": [0.0, 0.3, 0.3],
             },
         }
     )
+    assert list(tables.label_settings(frame)) == [
+        "ig",
+        "diffig_field n=1 grid=[4,4]",
+        "diffig_field n=4 grid=[8,8]",
+    ]
+    frame["variant"] = ""
     assert list(tables.label_settings(frame)) == ["ig", "diffig_field n=1", "diffig_field n=4"]
     frame["aggregation"], frame["n_paths"] = ["", "mean", "median"], 4.0
     assert list(tables.label_settings(frame))[1:] == [
