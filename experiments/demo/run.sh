@@ -12,7 +12,7 @@ diffig-train module=path_diffusion trainer=cpu trainer.max_steps=200 fields.val_
 
 echo "2/3  six methods on two baselines (the classifier is trained on the way)"
 diffig-evaluate -m experiment=demo trainer=cpu hydra.sweep.dir=$demo/sweep \
-    method=ig,spi,gig,coarse_to_fine,diffig_field,random guidance.faithfulness=0,0.05,0.2 baseline=black,blur
+    method=ig,spi,gig,coarse_to_fine,diffig_field,random guidance.faithfulness=0,0.2,1 baseline=black,blur
 
 echo "3/3  the report"
 diffig-report runs=$demo output=$demo

@@ -6,6 +6,7 @@ diffig-report 'runs=[outputs/a,outputs/b]' reference=guided_ig headline=insertio
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import hydra
@@ -41,7 +42,7 @@ def main(cfg: DictConfig) -> None:
         )
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"diffig-report: {error}") from None
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)  # a log file has no width of its own
     for comparison in report.comparisons:
         console.print(terminal_table(comparison))
         console.print(" ".join(comparison.sentences), markup=False, highlight=False)
@@ -70,7 +71,10 @@ def terminal_table(comparison: Comparison, most: int = 20) -> Table:
     table = Table(title=escape(f"{comparison.name}: {comparison.metric} {arrow}{hidden}"), box=box.SIMPLE_HEAD)
     columns = ("images", "backward_images", "seconds", "gap", "failures")
     for title in ("#", "setting", "mean [95 %]", "images", "backward", "s / image", "|gap|", "failures"):
-        table.add_column(title, justify="left" if title == "setting" else "right")
+        if title == "setting":
+            table.add_column(title, overflow="fold", min_width=28)
+        else:
+            table.add_column(title, justify="right", no_wrap=True)
     for _, row in ranked.head(most).iterrows():
         mark = " (reference)" if row["setting"] == comparison.reference else ""
         table.add_row(
