@@ -39,15 +39,16 @@ def sample(prior, guidance, score=None, space=SPACE, sample_steps=4, **options):
 def view_of(field, score, nodes=5, frozen=None):
     """The path that a whitened field stands for, as guidance sees it; `frozen` are scores and gradients from before."""
     progress = SPACE.decode(field, torch.full((len(field),), 10.0))
-    alpha = SPACE.alpha(progress, torch.linspace(0, 1, nodes + 1, dtype=field.dtype))
+    cuts = torch.arange(nodes + 1, dtype=field.dtype)
+    alpha = SPACE.alpha(progress, torch.cat([cuts, cuts[:-1] + 0.5]) / nodes)
     parts = SPACE.basis.components(IMAGES - BASELINES)
-    points = blend(alpha, BASELINES, IMAGES - BASELINES, parts)
+    points, inner = blend(alpha, BASELINES, IMAGES - BASELINES, parts).split([nodes + 1, nodes], 1)
     if frozen is None:
-        middle = ((points[:, 1:] + points[:, :-1]) / 2).detach()
+        middle = inner.detach()
         values, gradients = score.value_and_grad(middle.flatten(0, 1), TARGETS.repeat_interleave(nodes))
         frozen = values.view(6, nodes), gradients.view(middle.shape), middle
     region = torch.nn.functional.adaptive_avg_pool2d(LEFT, SPACE.grid)
-    return PathView(progress, alpha, points, frozen[0], frozen[1], region), frozen
+    return PathView(progress, points, inner, frozen[0], frozen[1], region), frozen
 
 
 def some_field():
@@ -92,8 +93,7 @@ def test_a_small_step_raises_the_energy(name):
     def after(size):
         moved, _ = view_of((field + size * step).detach(), score, frozen=frozen)
         if name == "faithfulness":  # its graph is a first-order expansion around where the gradients were taken
-            middle = (moved.points[:, 1:] + moved.points[:, :-1]) / 2
-            return (frozen[0] + (frozen[1] * (middle - frozen[2])).flatten(2).sum(2)).mean(1)
+            return (frozen[0] + (frozen[1] * (moved.nodes - frozen[2])).flatten(2).sum(2)).mean(1)
         return ENERGIES[name](moved)
 
     assert (after(1e-3) > before).all()
@@ -367,3 +367,15 @@ def test_a_region_is_given_to_attribute(prior):
     found = method.attribute(IMAGES, BASELINES, TARGETS, region=LEFT)
     assert torch.equal(found, method.explain(IMAGES, BASELINES, TARGETS, region=LEFT).attribution)
     assert not torch.equal(found, method.attribute(IMAGES, BASELINES, TARGETS, region=1 - LEFT))
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_stronger_faithfulness_is_another_path(prior, nodes):
+    """One node must not sit at the ends of the path, where nothing can move."""
+    weak, strong = (sample(prior, Guidance(faithfulness=strength, nodes=nodes)).alpha for strength in (0.1, 1.0))
+    assert (weak - strong).abs().max() > 1e-3
+
+
+def test_one_node_cannot_see_waste():
+    with pytest.raises(ValueError, match=r"guidance.nodes=1 sees one piece.*need 2"):
+        Guidance(waste=0.1, nodes=1)

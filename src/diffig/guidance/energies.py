@@ -18,16 +18,16 @@ class PathView:
     """A path as guidance sees it, cut into `G` pieces; `N` paths.
 
     progress: `(N, bands, T + 1, h, w)` of the field, with graph.
-    alpha: `(N, G + 1, bands, h, w)` progress at the cuts, with graph.
     points: `(N, G + 1, C, H, W)` images at the cuts, with graph.
-    values: `(N, G)` scores at one point of each piece.
+    nodes: `(N, G, C, H, W)` an image inside each piece, with graph.
+    values: `(N, G)` scores at the nodes.
     gradients: `(N, G, C, H, W)` gradients there, numbers only.
     region: `(N, 1, h, w)` share of the user's mask in each cell, or None.
     """
 
     progress: Tensor
-    alpha: Tensor
     points: Tensor
+    nodes: Tensor
     values: Tensor
     gradients: Tensor
     region: Tensor | None = None
@@ -40,8 +40,7 @@ class PathView:
 
 def faithfulness(view: PathView) -> Tensor:
     """Return the mean score along the path `(N,)`: early evidence is what insertion rewards."""
-    middle = (view.points[:, 1:] + view.points[:, :-1]) / 2  # the gradient at the node stands for its piece
-    change = (view.gradients * (middle - middle.detach())).flatten(2).sum(2)
+    change = (view.gradients * (view.nodes - view.nodes.detach())).flatten(2).sum(2)
     return (view.values + change).mean(1)
 
 
@@ -65,12 +64,12 @@ def smoothness(view: PathView) -> Tensor:
 
 
 def region(view: PathView) -> Tensor:
-    """Return how much earlier the user's region moves than the rest `(N,)`, in units of path time."""
+    """Return how much further the user's region has come than the rest `(N,)`, on average over the bands' clocks."""
     if view.region is None:
         raise ValueError(
             "guidance.region is set but no region is given; pass attribute(..., region=mask) or set it to 0"
         )
-    ahead = view.alpha.mean(dim=(1, 2))[:, None]  # (N, 1, h, w)
+    ahead = view.progress.mean(dim=(1, 2))[:, None]  # (N, 1, h, w)
     inside, outside = view.region, 1 - view.region
     mean_inside = (ahead * inside).flatten(1).sum(1) / inside.flatten(1).sum(1).clamp(min=1e-6)
     return mean_inside - (ahead * outside).flatten(1).sum(1) / outside.flatten(1).sum(1).clamp(min=1e-6)

@@ -112,23 +112,23 @@ class FieldPath(PathGenerator):
     ) -> Tensor:
         """What guidance adds to the predicted clean `field` `(n, bands, T - 1, h, w)`."""
         count = self.guidance.nodes
-        times = torch.linspace(0, 1, count + 1, device=images.device, dtype=images.dtype)
+        # A node elsewhere in each piece at each step (golden ratio): together the steps see the whole path.
+        where = (0.5 + step * 0.6180339887) % 1
+        pieces = torch.arange(count + 1, device=images.device, dtype=images.dtype)
+        times = torch.cat([pieces, pieces[:-1] + where]) / count
         with torch.inference_mode(False), torch.enable_grad():
             # Clones leave inference mode: autograd cannot save tensors that were made in it.
             leaf = field.clone().to(images.dtype).requires_grad_()
             parts = components.clone()
             progress = self.space.decode(leaf, concentration.clone())
-            alpha = self.space.alpha(progress, times)
-            points = blend(alpha, baselines.clone(), parts.sum(1), parts)
-            shape = (len(field), count, *images.shape[1:])
+            places = blend(self.space.alpha(progress, times), baselines.clone(), parts.sum(1), parts)
+            points, nodes = places.split([count + 1, count], 1)
             if self.guidance.needs_gradients:
-                # Another place in each piece at each step (golden ratio): together the steps see the whole path.
-                where = (0.5 + step * 0.6180339887) % 1
-                middle = torch.lerp(points[:, :-1], points[:, 1:], where).detach().flatten(0, 1)
-                values, gradients = score.value_and_grad(middle, targets.clone().repeat_interleave(count))
-                values, gradients = values.view(-1, count), gradients.view(shape)
+                asked = nodes.detach().flatten(0, 1)
+                values, gradients = score.value_and_grad(asked, targets.clone().repeat_interleave(count))
+                values, gradients = values.view(-1, count), gradients.view_as(nodes)
             else:
-                values, gradients = points.new_zeros(shape[:2]), points.new_zeros(shape)
+                values, gradients = nodes.new_zeros(nodes.shape[:2]), torch.zeros_like(nodes)
             mask = None if region is None else region.clone()
-            view = PathView(progress, alpha, points, values, gradients, mask)
+            view = PathView(progress, points, nodes, values, gradients, mask)
             return self.guidance.shift(view, leaf).to(field)

@@ -28,7 +28,7 @@ class Guidance:
         complexity: less entropy of |A|.
         smoothness: less total variation of the field.
         region: the user's mask moves first (negative: last).
-        nodes: classifier gradients for each path and denoising step.
+        nodes: classifier gradients for each path and denoising step; `waste` and `complexity` need 2.
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
         units: features removed when proposals are judged, `element` and/or `pixel`.
@@ -59,6 +59,10 @@ class Guidance:
                 raise ValueError(f"guidance.{name}={strength} must be a finite number; 0 turns it off")
         if not 0 <= start < stop <= 1:
             raise ValueError(f"guidance.start={start} and guidance.stop={stop} must satisfy 0 <= start < stop <= 1")
+        if nodes < 2 and (waste or complexity):
+            raise ValueError(
+                f"guidance.nodes={nodes} sees one piece, whose waste is fixed; waste and complexity need 2"
+            )
         if not units or any(unit not in get_args(Unit) for unit in units):
             raise ValueError(f"guidance.units={list(units)} must name some of {list(get_args(Unit))}")
         self.strengths = {name: float(strength) for name, strength in strengths.items()}
