@@ -53,7 +53,7 @@ def save_gallery(path: str | Path, images: Tensor, columns: dict[str, Tensor], n
     if picture is not None:
         bar = figure.colorbar(picture, cax=figure.add_axes((0.95, 0.3, 0.012, 0.4)), ticks=[-1, 0, 1])
         bar.ax.set_yticklabels(["against", "0", "for"], fontsize=7)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
 
 
