@@ -170,7 +170,7 @@ class Living(Spy):
 def test_memory_follows_the_chunk_and_not_the_steps(rule):
     images, baselines = pictures(1, 3, 16, 16)
     found = []
-    for steps in (50, 1000):
+    for steps in (50, 2000):
         net = Living(TanhNet((3, 16, 16)))
         with Peak() as peak:
             score = ScoreFunction(net, chunk_size=8)
