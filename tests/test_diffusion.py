@@ -12,13 +12,17 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from diffig.diffusion.denoisers.unet import FieldUNet
 from diffig.diffusion.field_data import FieldDataModule, FieldSet
+from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.law import law_errors
-from diffig.diffusion.noise import LAST, clean_of, cosine, target
+from diffig.diffusion.noise import LAST, NoiseSchedule, clean_of, target
+from diffig.diffusion.noising import noising
 from diffig.diffusion.path_diffusion import PathDiffusion
-from diffig.diffusion.prior import FieldPrior
 from diffig.diffusion.sampler import ddim
+from diffig.randomness import first_counter
 
 KNOTS, GRID = 8, (8, 8)
+SCHEDULE = NoiseSchedule(shift=2.0)
+SCHEDULES = (SCHEDULE, NoiseSchedule(), NoiseSchedule("linear"))
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore:.*:lightning.fabric.utilities.warnings.PossibleUserWarning"
 )
@@ -28,9 +32,10 @@ def normal(*shape, seed=0, dtype=torch.float64):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def test_the_schedule_keeps_the_variance_and_runs_downhill():
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: f"{schedule.kind} {schedule.shift}")
+def test_the_schedule_keeps_the_variance_and_runs_downhill(schedule):
     times = torch.linspace(0, LAST, 200, dtype=torch.float64)
-    alpha, sigma = cosine(times)
+    alpha, sigma = schedule(times)
     torch.testing.assert_close(alpha.square() + sigma.square(), torch.ones_like(alpha))
     assert alpha[0] == 1
     assert sigma[0] == 0
@@ -39,19 +44,56 @@ def test_the_schedule_keeps_the_variance_and_runs_downhill():
     assert alpha[-1] < 0.02
 
 
-def test_the_schedule_is_a_shifted_cosine():
-    from diffig.diffusion.noise import SHIFT
-
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_the_schedule_is_a_shifted_cosine(shift):
     times = torch.linspace(0.01, 0.98, 50, dtype=torch.float64)
-    alpha, sigma = cosine(times)
-    torch.testing.assert_close(sigma / alpha, SHIFT * torch.tan(times * math.pi / 2))
+    alpha, sigma = NoiseSchedule(shift=shift)(times)
+    torch.testing.assert_close(sigma / alpha, shift * torch.tan(times * math.pi / 2))
+    if shift == 1:
+        torch.testing.assert_close(alpha, torch.cos(times * math.pi / 2))
+
+
+def test_the_linear_schedule_is_the_limit_of_many_small_steps():
+    """Ho et al.: alpha^2 is a product of 1 - beta, with beta rising linearly from 0.1 / n to 20 / n."""
+    count = 200_000
+    beta = (0.1 + 19.9 * (torch.arange(count, dtype=torch.float64) + 0.5) / count) / count
+    product = torch.log1p(-beta).cumsum(0).div(2).exp()
+    places = torch.tensor([0.1, 0.4, 0.7, 0.9])
+    alpha, sigma = NoiseSchedule("linear")(places.double())
+    torch.testing.assert_close(alpha, product[(places * count).round().long() - 1], rtol=2e-3, atol=0)
+    torch.testing.assert_close(sigma, (1 - alpha.square()).sqrt())
+
+
+def test_levels_are_the_times_that_training_uses():
+    uniform = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    every, four = NoiseSchedule().training_times(uniform), NoiseSchedule(levels=4).training_times(uniform)
+    torch.testing.assert_close(every, LAST * uniform)
+    torch.testing.assert_close(four.unique(), LAST * torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    assert torch.equal(four.sort().values, four[uniform.argsort()])  # in order
+    grid = NoiseSchedule(levels=4).grid(4, uniform)
+    torch.testing.assert_close(grid, LAST * torch.tensor([1, 0.75, 0.5, 0.25, 0]))  # sampled where it was trained
+    assert NoiseSchedule(**NoiseSchedule("linear", levels=7).config).config == NoiseSchedule("linear", levels=7).config
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "sigmoid"}, r"noise.kind='sigmoid' is unknown; choose one of .*'cosine', 'linear'"),
+        ({"shift": 0.0}, "noise.shift=0.0 must be a positive number"),
+        ({"shift": float("nan")}, "noise.shift=nan"),
+        ({"levels": 0}, "noise.levels=0"),
+    ],
+)
+def test_schedules_refuse(options, message):
+    with pytest.raises(ValueError, match=message):
+        NoiseSchedule(**options)
 
 
 @pytest.mark.parametrize("prediction", ["v", "epsilon"])
 def test_a_prediction_tells_the_clean_field(prediction):
     clean, noise = normal(5, 3, 2, 2), normal(5, 3, 2, 2, seed=1)
     for time in (0.05, 0.5, 0.95):
-        alpha, sigma = cosine(torch.tensor(time, dtype=torch.float64))
+        alpha, sigma = SCHEDULE(torch.tensor(time, dtype=torch.float64))
         output = target(clean, noise, alpha, sigma, prediction)
         torch.testing.assert_close(
             clean_of(alpha * clean + sigma * noise, output, alpha, sigma, prediction), clean, rtol=1e-9, atol=1e-10
@@ -67,7 +109,7 @@ def perfect(mean, spread):
     """The best denoiser of independent normal numbers: the posterior mean, in closed form."""
 
     def denoise(noisy, time):
-        alpha, sigma = cosine(time)
+        alpha, sigma = SCHEDULE(time)
         gain = alpha * spread**2 / ((alpha * spread) ** 2 + sigma**2)
         return mean + gain * (noisy - alpha * mean)
 
@@ -77,7 +119,7 @@ def perfect(mean, spread):
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (0.7, 0.4), (-1.0, 1.8)])
 def test_a_perfect_denoiser_gives_its_law_back(order, mean, spread):
-    samples = ddim(normal(50_000), perfect(mean, spread), 200, order=order)
+    samples = ddim(normal(50_000), perfect(mean, spread), SCHEDULE, 200, order=order)
     assert samples.mean().item() == pytest.approx(mean, abs=0.03)
     assert samples.std().item() == pytest.approx(spread, rel=0.03)
 
@@ -85,7 +127,7 @@ def test_a_perfect_denoiser_gives_its_law_back(order, mean, spread):
 def test_the_second_order_needs_fewer_steps():
     noise = normal(20_000)
     errors = {
-        order: abs(ddim(noise, perfect(0.0, 1.0), 10, order=order).std().item() / noise.std().item() - 1)
+        order: abs(ddim(noise, perfect(0.0, 1.0), SCHEDULE, 10, order=order).std().item() / noise.std().item() - 1)
         for order in (1, 2)
     }
     assert errors[2] < errors[1] / 2
@@ -95,7 +137,7 @@ def test_a_known_point_is_found_at_once():
     """A denoiser that always says the same is right in one step, whatever the noise."""
     for steps in (1, 2, 7):
         assert torch.equal(
-            ddim(normal(9), lambda noisy, time: torch.full_like(noisy, 0.3), steps),
+            ddim(normal(9), lambda noisy, time: torch.full_like(noisy, 0.3), SCHEDULE, steps),
             torch.full((9,), 0.3, dtype=torch.float64),
         )
 
@@ -103,23 +145,26 @@ def test_a_known_point_is_found_at_once():
 def test_the_shift_acts_on_the_clean_field():
     seen = []
 
-    def shift(clean, step):
+    def shift(clean, noisy, step):
         seen.append(step)
         return torch.full_like(clean, 0.25)
 
-    plain, moved = ddim(normal(9), perfect(0.0, 1e-6), 4), ddim(normal(9), perfect(0.0, 1e-6), 4, shift)
+    plain, moved = (
+        ddim(normal(9), perfect(0.0, 1e-6), SCHEDULE, 4),
+        ddim(normal(9), perfect(0.0, 1e-6), SCHEDULE, 4, shift),
+    )
     torch.testing.assert_close(moved, plain + 0.25)
     assert seen == [0, 1, 2, 3]
     assert torch.equal(
-        ddim(normal(9), perfect(0.0, 1.0), 4, lambda clean, step: torch.zeros_like(clean)),
-        ddim(normal(9), perfect(0.0, 1.0), 4),
+        ddim(normal(9), perfect(0.0, 1.0), SCHEDULE, 4, lambda clean, noisy, step: torch.zeros_like(clean)),
+        ddim(normal(9), perfect(0.0, 1.0), SCHEDULE, 4),
     )
 
 
 @pytest.mark.parametrize(("options", "message"), [({"n_steps": 0}, "n_steps=0"), ({"order": 3}, "order=3 is unknown")])
 def test_the_sampler_refuses(options, message):
     with pytest.raises(ValueError, match=message):
-        ddim(normal(3), perfect(0.0, 1.0), **options)
+        ddim(normal(3), perfect(0.0, 1.0), SCHEDULE, **options)
 
 
 def true_fields(count=600, cell_sizes=(1, 2, 4), split="train", seed=0, first=0):
@@ -130,8 +175,8 @@ def true_fields(count=600, cell_sizes=(1, 2, 4), split="train", seed=0, first=0)
 
 def test_training_fields_follow_the_law():
     batch = true_fields()
-    assert batch["field"].shape == (600, KNOTS - 1, *GRID)
-    for name, error in law_errors(batch["field"], batch["cell_size"]).items():
+    assert batch["clean"].shape == (600, KNOTS - 1, *GRID)
+    for name, error in law_errors(batch["clean"], batch["cell_size"]).items():
         assert error < 0.06, name
     assert batch["concentration"].min() >= 1
     assert batch["concentration"].max() <= 100
@@ -149,17 +194,17 @@ def test_training_fields_follow_the_law():
 )
 def test_wrong_fields_are_found_out(name, spoil):
     batch = true_fields()
-    right, wrong = (law_errors(field, batch["cell_size"])[name] for field in (batch["field"], spoil(batch["field"])))
+    right, wrong = (law_errors(field, batch["cell_size"])[name] for field in (batch["clean"], spoil(batch["clean"])))
     assert wrong > 0.15
     assert wrong > 3 * right
 
 
 def test_fields_are_keyed_by_seed_split_and_number():
-    fields = true_fields(4)["field"]
-    assert torch.equal(fields, true_fields(4)["field"])
-    assert torch.equal(fields[2:], true_fields(2, first=2)["field"])
+    fields = true_fields(4)["clean"]
+    assert torch.equal(fields, true_fields(4)["clean"])
+    assert torch.equal(fields[2:], true_fields(2, first=2)["clean"])
     for other in (true_fields(4, seed=1), true_fields(4, split="val"), true_fields(4, first=4)):
-        assert not torch.equal(fields, other["field"])
+        assert not torch.equal(fields, other["clean"])
 
 
 def denoiser(seed=0, channels=(16, 16)):
@@ -189,10 +234,11 @@ def test_other_grids_run_too():
 
 @pytest.mark.parametrize("half", [False, True])
 def test_a_prior_survives_its_file(tmp_path, half):
-    prior = FieldPrior(denoiser(), "v", {"steps": 3}).eval()
+    prior = FieldPrior(denoiser(), "v", facts={"steps": 3}).eval()
     prior.save(tmp_path / "deep" / "prior.safetensors", half)
     again = FieldPrior.load(tmp_path / "deep" / "prior.safetensors")
     assert (again.facts, again.prediction, again.n_knots) == ({"steps": 3}, "v", KNOTS)
+    assert again.noise.config == prior.noise.config
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
     noise, laws = normal(2, KNOTS - 1, *GRID, dtype=torch.float32), (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0]))
@@ -248,7 +294,7 @@ class StopAfter(Callback):
 
 def train(folder, epochs=2, stop_after=None, resume=None, seed=0, samples=32):
     """Weights, losses and the checkpoint of a tiny training run."""
-    module = PathDiffusion(denoiser(), warmup=2, sample_steps=2, seed=seed)
+    module = PathDiffusion(FieldPrior(denoiser()), warmup=2, sample_steps=2)
     data = FieldDataModule(KNOTS, GRID, cell_sizes=(1, 4), samples=samples, val_samples=8, batch_size=8, seed=seed)
     losses, keeper = Losses(), ModelCheckpoint(folder, save_last=True, save_on_train_epoch_end=True)
     trainer = Trainer(
@@ -303,7 +349,7 @@ def test_the_checkpoint_is_free_of_pickled_code(whole):
     content = torch.load(whole[2], weights_only=True)
     assert content["global_step"] == 8
     assert all(torch.equal(value, whole[0][key]) for key, value in content["state_dict"].items())
-    assert "denoiser" not in content["hyper_parameters"]
+    assert "prior" not in content["hyper_parameters"]
 
 
 def test_validation_reports_the_law(whole):
@@ -316,12 +362,12 @@ def test_validation_reports_the_law(whole):
         "val/law_space_correlation",
     } <= set(metrics)
     assert all(torch.isfinite(value) for value in metrics.values())
-    assert list((whole[2].parent / "fields").glob("step*.png"))
+    assert list((whole[2].parent / "paths").glob("step*.png"))
 
 
 def test_what_is_exported_samples_like_what_was_trained(whole, tmp_path):
     module = whole[4].eval()
-    module.export(tmp_path / "prior.safetensors", {"steps": 8})
+    module.export(tmp_path, {"steps": 8})
     noise, laws = normal(2, KNOTS - 1, *GRID, dtype=torch.float32), (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0]))
     torch.testing.assert_close(
         FieldPrior.load(tmp_path / "prior.safetensors").sample(noise, *laws, 2), module.prior.sample(noise, *laws, 2)
@@ -329,66 +375,111 @@ def test_what_is_exported_samples_like_what_was_trained(whole, tmp_path):
 
 
 def test_a_few_steps_lower_the_loss():
-    module = PathDiffusion(denoiser())
-    batch = true_fields(64)
-    optimizer = torch.optim.AdamW(module.parameters(), 2e-3)
-
-    def loss(seed):
-        return module.loss(batch, torch.Generator().manual_seed(seed))
-
+    prior = FieldPrior(denoiser())
+    batches = [true_fields(64, first=64 * step) for step in range(31)]
+    optimizer = torch.optim.AdamW(prior.parameters(), 2e-3)
     with torch.no_grad():
-        before = loss(0).item()
-    for step in range(30):
+        before = prior.loss(batches[0]).item()
+    for batch in batches[1:]:
         optimizer.zero_grad()
-        loss(100 + step).backward()
+        prior.loss(batch).backward()
         optimizer.step()
     with torch.no_grad():
-        assert loss(0).item() < 0.9 * before
+        assert prior.loss(batches[0]).item() < 0.9 * before
 
 
 @pytest.mark.parametrize("prediction", ["v", "epsilon"])
 def test_a_denoiser_that_knows_the_answer_has_no_loss(prediction):
-    module = PathDiffusion(denoiser(), prediction)
+    prior = FieldPrior(denoiser(), prediction)
     batch = true_fields(16)
 
     def oracle(noisy, times, concentration, cell_size):
-        alpha, sigma = (level[:, None, None, None] for level in cosine(times))
-        return target(batch["field"], (noisy - alpha * batch["field"]) / sigma, alpha, sigma, prediction)
+        alpha, sigma = (level[:, None, None, None] for level in SCHEDULE(times))
+        return target(batch["clean"], (noisy - alpha * batch["clean"]) / sigma, alpha, sigma, prediction)
 
-    module.prior.denoiser.forward = oracle
-    assert module.loss(batch, torch.Generator().manual_seed(0)) < 1e-4
-
-
-class Rank(PathDiffusion):
-    """A module that believes to be one of several ranks, at some step."""
-
-    rank, step = 0, 0
-    global_rank = property(lambda self: self.rank)
-    global_step = property(lambda self: self.step)
+    prior.denoiser.forward = oracle
+    assert prior.loss(batch) < 1e-4
 
 
-def test_ranks_and_steps_draw_different_noise_and_validation_does_not_move():
-    module = Rank(denoiser())
-
-    def draw(split, rank, step, batch_index=0, seed=0):
-        module.rank, module.step, module.seed = rank, step, seed
-        return torch.rand(4, generator=module._generator(split, batch_index)).tolist()
-
-    train_draws = [draw("train", rank, step) for rank in range(4) for step in range(4)]
-    assert len({tuple(values) for values in train_draws}) == 16
-    assert draw("train", 1, 2) == draw("train", 1, 2)
-    assert draw("train", 1, 2) != draw("train", 1, 2, seed=1)
-    assert draw("val", 0, 0) == draw("val", 0, 7)  # the same noise whenever it is validated
-    assert draw("val", 0, 0) != draw("val", 1, 0)
-    assert draw("val", 0, 0) != draw("val", 0, 0, batch_index=1)
-    assert draw("val", 0, 0) != draw("train", 0, 0)
+def test_the_loss_draws_nothing():
+    module, batch = PathDiffusion(FieldPrior(denoiser())), true_fields(8)
+    module.log = lambda *values, **options: None
+    before = torch.random.get_rng_state()
+    losses = [module.training_step(batch, index).item() for index in (0, 0, 5)]
+    assert len(set(losses)) == 1
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_noise_levels_are_stratified():
-    module = PathDiffusion(denoiser())
-    seen = []
-    module.prior.denoiser.forward = lambda noisy, times, *laws: seen.append(times) or torch.zeros_like(noisy)
-    module.loss(true_fields(32), torch.Generator().manual_seed(0))
-    slices = (seen[0] / LAST * 32).long().sort().values
-    assert slices.tolist() == list(range(32))  # one in each slice of time
-    assert seen[0].max() <= LAST
+# What is random about a training sample
+
+
+def test_noise_and_time_are_keyed_by_seed_split_and_number():
+    def drawn(seed=0, split="train", counter=3):
+        noise, time = noising(seed, split, counter, (4,))
+        return (*noise.tolist(), time.item())
+
+    assert drawn() == drawn()
+    others = [drawn(counter=4), drawn(seed=1), drawn(split="val"), drawn(counter=3 + 2**31)]
+    assert len({drawn(), *others}) == 5
+    assert len({numbers[:4] for numbers in (drawn(), *others)}) == 5  # the noise alone differs
+
+
+def test_noise_is_standard_normal():
+    numbers = torch.cat([noising(0, "train", counter, (500,))[0] for counter in range(40)])
+    assert numbers.dtype == torch.float32
+    assert abs(numbers.mean()) < 4 / 20_000**0.5
+    assert abs(numbers.var() - 1) < 4 * (2 / 20_000) ** 0.5
+
+
+def discrepancy(times):
+    """The largest difference between the share of numbers below a place and the place itself."""
+    ordered, count = times.double().sort().values, len(times)
+    steps = torch.arange(count + 1, dtype=torch.float64) / count
+    return max((ordered - steps[:-1]).abs().max().item(), (steps[1:] - ordered).abs().max().item())
+
+
+@pytest.mark.parametrize("first", [0, 1000, 640_000_000])
+def test_consecutive_times_are_spread_evenly(first):
+    """Wherever a batch starts, far more evenly than random numbers are, and uniform over many batches."""
+    generator = torch.Generator().manual_seed(0)
+    for count in (32, 256):
+        times = torch.stack([noising(0, "train", first + k, (1,))[1] for k in range(count)])
+        assert 0 <= times.min() <= times.max() < 1
+        random = sum(discrepancy(torch.rand(count, generator=generator)) for _ in range(50)) / 50
+        assert discrepancy(times) < 3 / count
+        assert discrepancy(times) < random / 1.8
+    assert len(set(times.tolist())) == 256
+
+
+class Trained:
+    """A trainer that has come so far."""
+
+    accumulate_grad_batches, world_size = 1, 1
+
+    def __init__(self, step, **options):
+        self.global_step = step
+        vars(self).update(options)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "first"),
+    [
+        (None, 0),
+        (Trained(0), 0),
+        (Trained(7), 56),
+        (Trained(7, world_size=4), 224),
+        (Trained(7, accumulate_grad_batches=3), 168),
+        (Trained(7, world_size=4, accumulate_grad_batches=3), 672),
+    ],
+)
+def test_the_next_sample_follows_what_all_ranks_have_taken(trainer, first):
+    assert first_counter(trainer, 8) == first
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_loaders_go_on_with_the_next_numbers(step):
+    data = FieldDataModule(KNOTS, GRID, samples=20, val_samples=8, batch_size=8)
+    data.trainer = Trained(step)
+    counters = [batch["counter"].tolist() for batch in data.train_dataloader()]
+    assert counters == [list(range(8 * step + start, 8 * step + start + 8)) for start in (0, 8)]
+    assert torch.cat([batch["counter"] for batch in data.val_dataloader()]).tolist() == list(range(8))

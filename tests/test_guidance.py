@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffig.attribution import FieldDiffIG, integrate
-from diffig.diffusion.prior import FieldPrior
+from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
 from diffig.guidance.energies import ENERGIES, PathView, direction

@@ -14,8 +14,12 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from diffig.evaluation import plots, tables  # noqa: E402
-from diffig.evaluation.report import Report, build_report, find_runs  # noqa: E402
+from diffig.evaluation.report import Report, build_report, find_runs, wording  # noqa: E402
+from diffig.evaluation.report.figures.canvas import SERIES  # noqa: E402
+from diffig.evaluation.report.figures.cost import pareto  # noqa: E402
+from diffig.evaluation.report.files import to_latex  # noqa: E402
+from diffig.evaluation.report.ranking import PAIRED_TITLES  # noqa: E402
+from diffig.evaluation.report.settings import label_settings  # noqa: E402
 
 # method -> mean diffid, backward images, seconds, size of the gap
 METHODS = {
@@ -194,15 +198,15 @@ def test_labels_name_only_what_varies(sweep: tuple[Path, Report]) -> None:
             },
         }
     )
-    assert list(tables.label_settings(frame)) == [
+    assert list(label_settings(frame)) == [
         "ig",
         "diffig_field n=1 grid=[4,4]",
         "diffig_field n=4 grid=[8,8]",
     ]
     frame["variant"] = ""
-    assert list(tables.label_settings(frame)) == ["ig", "diffig_field n=1", "diffig_field n=4"]
+    assert list(label_settings(frame)) == ["ig", "diffig_field n=1", "diffig_field n=4"]
     frame["aggregation"], frame["n_paths"] = ["", "mean", "median"], 4.0
-    assert list(tables.label_settings(frame))[1:] == [
+    assert list(label_settings(frame))[1:] == [
         "diffig_field aggregation=mean",
         "diffig_field aggregation=median",
     ]
@@ -276,8 +280,8 @@ def test_lower_is_better_turns_ranking_wins_and_verdict(tmp_path: Path) -> None:
     assert (line["difference"], line["win_rate"], line["verdict"]) == (-0.5, 1.0, "better")
     assert comparison.disagreements[0]["ahead"] == "yes"
     expected = {"insertion_minus_deletion": False, "deletion": True, "waste": True, "gap_abs": True, "gini": False}
-    assert {name: tables.lower_is_better(name) for name in expected} == expected
-    assert not any(tables.lower_is_better(name) for name in ("diffid", "diffid_pixel", "diffid_soft", "insertion"))
+    assert {name: wording.lower_is_better(name) for name in expected} == expected
+    assert not any(wording.lower_is_better(name) for name in ("diffid", "diffid_pixel", "diffid_soft", "insertion"))
 
 
 def test_page_is_whole_and_reaches_nothing_outside(sweep: tuple[Path, Report]) -> None:
@@ -290,7 +294,7 @@ def test_page_is_whole_and_reaches_nothing_outside(sweep: tuple[Path, Report]) -
     assert not page.unbalanced
     assert not page.stack
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags["svg"] == 5
+    assert page.tags["svg"] == 6
     assert page.tags["img"] == 2
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
@@ -317,20 +321,20 @@ def test_page_escapes_what_runs_say(tmp_path: Path, sweep: tuple[Path, Report]) 
 def test_figures_share_colours_and_captions_state_findings(sweep: tuple[Path, Report]) -> None:
     comparison = sweep[1].comparisons[0]
     captions = {figure.name: figure.caption for figure in comparison.figures}
-    assert set(captions) == {"ranked", "curves", "guidance", "cost", "gap"}
+    assert set(captions) == {"ranked", "curves", "guidance", "factor-baseline", "cost", "gap"}
     assert "is above ig baseline=black by ." in captions["ranked"]
     assert captions["guidance"].startswith("faithfulness: best at 0.")
     assert "lowest mean deletion curve" in captions["curves"]
     assert captions["gap"].startswith("ig baseline=black has the smallest gap")
     ours = f"var(--c{comparison.look['diffig_field'].number})"
     assert all(ours in figure.svg for figure in comparison.figures)
-    assert not any(colour in figure.svg for figure in comparison.figures for colour in plots.SERIES)
+    assert not any(colour in figure.svg for figure in comparison.figures for colour in SERIES)
     assert comparison.figures[0].pdf().startswith(b"%PDF")
 
 
 def test_pareto_keeps_what_nothing_cheaper_beats() -> None:
     cost, quality = np.array([1.0, 2.0, 2.0, 3.0, 4.0]), np.array([0.1, 0.3, 0.2, 0.3, 0.5])
-    assert plots.pareto(cost, quality) == {0, 1, 4}
+    assert pareto(cost, quality) == {0, 1, 4}
 
 
 def test_files_hold_the_tables(sweep: tuple[Path, Report]) -> None:
@@ -340,7 +344,7 @@ def test_files_hold_the_tables(sweep: tuple[Path, Report]) -> None:
     assert {"metric", "comparison", "low", "high"} < set(ranked.columns)
     markdown = (root / "paired.md").read_text()
     widths = {line.count("|") for line in markdown.splitlines() if line.startswith("|")}
-    assert widths == {len(tables.PAIRED_TITLES) + 1}
+    assert widths == {len(PAIRED_TITLES) + 1}
     latex = (root / "ranked.tex").read_text()
     assert r"diffig\_field" in latex
     assert latex.count(r"\begin{tabular}") == 5
@@ -427,13 +431,13 @@ def test_errors_say_what_to_do_next(tmp_path: Path) -> None:
     ],
 )
 def test_numbers_read_well(value: float, text: str) -> None:
-    assert tables.number(value) == text
-    assert tables.number(0.06, signed=True) == "+.060"
+    assert wording.number(value) == text
+    assert wording.number(0.06, signed=True) == "+.060"
 
 
 def test_latex_escapes_what_would_break_it() -> None:
     frame = pd.DataFrame({"setting": ["a_b & 50 % {x}\\"], "mean": [-0.5]})
-    text = tables.to_latex(frame, {"setting": "Setting", "mean": "Mean"}, "c_1")
+    text = to_latex(frame, {"setting": "Setting", "mean": "Mean"}, "c_1")
     assert r"a\_b \& 50 \% \{x\}\textbackslash{} & $-$.500 \\" in text
     assert r"\caption{c\_1}" in text
 

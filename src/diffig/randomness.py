@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, DistributedSampler
 
 
 class Streams:
@@ -53,3 +55,26 @@ class Streams:
             for path in range(n_paths)
         ]
         return torch.from_numpy(np.stack(draws))
+
+
+def stream(seed: int, purpose: str, number: int) -> np.random.Generator:
+    """Return the random stream of one numbered thing."""
+    key = [seed & 0xFFFFFFFF, zlib.crc32(purpose.encode()), number]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+def first_counter(trainer: Any, batch_size: int) -> int:
+    """Return the number of the next training sample: what all ranks have taken by the trainer's current step."""
+    if trainer is None:
+        return 0
+    return int(trainer.global_step * trainer.accumulate_grad_batches * trainer.world_size * batch_size)
+
+
+def taken_in_turn(samples: Dataset[Any], trainer: Any) -> DistributedSampler[Any] | None:
+    """Return which numbered samples this rank takes, rank `r` of `W` the numbers `r, r + W, ...`; None for all of them.
+
+    Without it Lightning shuffles the numbers among several ranks, and a resumed run would take some twice.
+    """
+    if trainer is None or trainer.world_size == 1:
+        return None
+    return DistributedSampler(samples, trainer.world_size, trainer.global_rank, shuffle=False, drop_last=True)

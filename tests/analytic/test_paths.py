@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from diffig.attribution import integrate
-from diffig.diffusion.prior import FieldPrior
+from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
 from diffig.paths import (

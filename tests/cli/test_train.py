@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 Program = Callable[..., int]
-PATHS = ("module=path_diffusion", "debug=two_steps", "trainer=cpu", "module.denoiser.channels=[16,16]")
+PATHS = ("module=path_diffusion", "debug=two_steps", "trainer=cpu", "module.prior.denoiser.channels=[16,16]")
 
 
 def test_a_path_model_goes_into_an_evaluation(program: Program, evaluate: Callable[..., int], tmp_path: Path) -> None:

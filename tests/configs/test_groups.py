@@ -30,11 +30,19 @@ from diffig.scores import ScoreFunction
 CONF = Path(CONF_DIR)
 PROGRAMS = ("evaluate", "explain", "train", "report")
 # Groups whose files set keys of several groups instead of building one object.
-GLOBAL = ("experiment", "debug")
+GLOBAL = ("experiment", "debug", "protocol", "scale")
+# Groups that only diffig-train knows.
+TRAINING = ("module", "fields", "latents", "autoencoder", "callbacks")
 # What a program adds to what a file says.
 GIVEN = {
     "diffig.classifiers.module.ClassifierModule": {"classifier"},
     "lightning.pytorch.Trainer": {"logger", "callbacks", "enable_progress_bar"},
+    "diffig.generative.Autoencoder.small": {"image_channels"},
+    "diffig.diffusion.latent_prior.LatentPrior.new": {"length", "dim"},
+    "diffig.diffusion.latent_space.LatentSpace": {"autoencoder"},
+    "diffig.diffusion.latent_data.LatentPathData": {"dataset", "space", "baseline"},
+    "diffig.guidance.path_labels.PathLabels": {"score", "data", "output"},
+    "diffig.guidance.learned_training.PathScoreTraining": {"length", "dim"},
 }
 GIVEN_BY_GROUP = {"method": {"score", "baseline", "seed"}, "objective": {"classifier"}, "classifier": {"datamodule"}}
 SMALL = ["dataset.size=8", "classifier.width=4", "classifier.num_classes=10", "classifier.in_channels=1"]
@@ -54,7 +62,7 @@ def program_of(group: str, option: str) -> str:
         return "train" if "diffig-evaluate" not in (CONF / group / f"{option}.yaml").read_text() else "evaluate"
     if group == "dirs":
         return option
-    return "train" if group in ("module", "fields", "callbacks") else "evaluate"
+    return "train" if group in TRAINING else "evaluate"
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +79,7 @@ def composed(group: str, option: str, *overrides: str) -> DictConfig:
     """The config with one option, in which every key that a user must set is set."""
     cfg = deepcopy(compose_once(program_of(group, option), f"{group}={option}", *overrides))
     cfg.dirs.output, cfg.dirs.cache = "out", "cache"
-    for node in (cfg.get("dataset"), cfg.get("prior")):
+    for node in (cfg.get("dataset"), cfg.get("prior"), cfg.get("autoencoder")):
         if node and OmegaConf.is_missing(node, "path"):
             node.path = "somewhere"
     return cfg
@@ -139,7 +147,7 @@ def test_every_group_of_a_program_has_a_folder() -> None:
         assert named <= set(groups())
 
 
-@pytest.mark.parametrize("group", [group for group in groups() if group not in ("module", "fields", "callbacks")])
+@pytest.mark.parametrize("group", [group for group in groups() if group not in TRAINING])
 def test_an_unknown_option_is_answered_with_the_choices(group: str) -> None:
     with pytest.raises(MissingConfigException) as caught:
         compose("evaluate", [f"{group}=nonsense"])
@@ -172,7 +180,7 @@ def network() -> Any:
 @pytest.fixture(scope="module")
 def own_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from diffig.diffusion.denoisers.unet import FieldUNet
-    from diffig.diffusion.prior import FieldPrior
+    from diffig.diffusion.field_prior import FieldPrior
 
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
     FieldPrior(FieldUNet(channels=(16, 16), layers=1)).save(path)
@@ -272,7 +280,7 @@ def test_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fields(fields: str) -> None:
     datamodule = build(compose("train", [f"fields={fields}", "fields.samples=4", "fields.batch_size=2"]).fields)
     fields_batch = next(iter(datamodule.train_dataloader()))
-    assert fields_batch["field"].shape == (2, 15, 8, 8)
+    assert fields_batch["clean"].shape == (2, 15, 8, 8)
 
 
 def test_callbacks(tmp_path: Path) -> None:
@@ -347,6 +355,17 @@ def make_files(dataset: str, folder: Path) -> list[str]:
             data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
             (folder / name).write_bytes(pickle.dumps({b"data": data, b"labels": labels.tolist()}, protocol=2))
         return [f"dataset.path={folder}"]
+    if dataset == "oxford_pet":
+        (folder / "images").mkdir()
+        for seed in range(40):
+            (folder / "images" / f"{('Bengal', 'beagle')[seed % 2]}_{seed}.jpg").write_bytes(jpeg(seed))
+        return [f"dataset.path={folder}", "dataset.size=8", "dataset.test_fraction=0.2"]
+    if dataset == "mini_imagenet":
+        for seed in range(24):
+            inner = folder / ("train", "val", "test")[seed % 3] / f"n0{seed % 6}"
+            inner.mkdir(parents=True, exist_ok=True)
+            (inner / f"{seed}.jpg").write_bytes(jpeg(seed))
+        return [f"dataset.path={folder}", "dataset.size=8", "dataset.test_images=6"]
     for seed in range(4):  # image_folder, imagenet_folder
         (folder / str(seed % 2)).mkdir(exist_ok=True)
         (folder / str(seed % 2) / f"{seed}.jpg").write_bytes(jpeg(seed))

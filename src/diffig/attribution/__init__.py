@@ -4,6 +4,7 @@ from diffig.attribution.aggregate import aggregate
 from diffig.attribution.base import Attributor, PathAttributor
 from diffig.attribution.coarse_to_fine import CoarseToFine
 from diffig.attribution.diffig_field import FieldDiffIG
+from diffig.attribution.diffig_latent import LatentDiffIG
 from diffig.attribution.gradient_x_input import GradientXInput
 from diffig.attribution.guided_ig import GuidedIntegratedGradients
 from diffig.attribution.integrate import Integral, integrate
@@ -19,6 +20,7 @@ __all__ = [
     "GuidedIntegratedGradients",
     "Integral",
     "IntegratedGradients",
+    "LatentDiffIG",
     "PathAttributor",
     "RandomAttribution",
     "StickBreakingIntegration",

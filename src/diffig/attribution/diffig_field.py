@@ -12,7 +12,7 @@ from diffig.attribution.base import Judged, PathAttributor, combine
 from diffig.attribution.integrate import Integral, Rule, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
-from diffig.diffusion.prior import FieldPrior
+from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
 from diffig.paths.basis import Basis

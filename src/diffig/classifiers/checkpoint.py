@@ -4,7 +4,7 @@ import os
 import pickle
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ SHOWN = 3
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-def load_weights(module: ModuleT, path: str | Path) -> ModuleT:
+def load_weights(module: ModuleT, path: str | Path, *, ignored: Collection[str] = ()) -> ModuleT:
     """Return ``module`` with the weights of ``path``, loaded in place; on any error it stays as it was.
 
     The file holds the weights of a network, with or without the prefixes that wrappers add (``module.``, ``net.``,
@@ -32,13 +32,15 @@ def load_weights(module: ModuleT, path: str | Path) -> ModuleT:
     Args:
         module: a Classifier, or a bare network.
         path: ``.safetensors``, or a torch file (``.pt .pth .th .ckpt .bin``) with a dictionary of tensors.
+        ignored: names of sub-modules whose tensors in the file are passed over.
 
     Raises:
         FileNotFoundError: nothing at ``path``.
         ValueError: a folder, another kind of file, a corrupt one, or tensors that do not fit the network.
     """
     file = Path(path).expanduser()
-    target, state = _matching(module, read_tensors(file))
+    tensors = {name: tensor for name, tensor in read_tensors(file).items() if not set(name.split(".")) & set(ignored)}
+    target, state = _matching(module, tensors)
     expected = target.state_dict()
     # BatchNorm counts batches in a tensor that inference never uses and older files lack.
     optional = {name for name in expected if name.endswith("num_batches_tracked")}

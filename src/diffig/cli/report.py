@@ -63,7 +63,7 @@ def terminal_table(comparison: Comparison, most: int = 20) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from diffig.evaluation.tables import cell, estimate, lower_is_better
+    from diffig.evaluation.report.wording import cell, estimate, lower_is_better
 
     ranked = comparison.ranked[comparison.metric]
     arrow = "↓" if lower_is_better(comparison.metric) else "↑"

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from diffig.randomness import stream
+
 
 class ImageSet(Dataset[tuple[Tensor, int, int]], ABC):
     """A dataset whose item is ``(image float32 (C, H, W) in [0, 1], label, index)``.
@@ -61,3 +63,26 @@ class ArrayImages(ImageSet):
         """Return the images at ``positions``; they keep their indices."""
         chosen = np.asarray(positions, dtype=np.int64)
         return type(self)(self.images[chosen], self.labels[chosen], self.indices[chosen])
+
+
+class EndlessOrder(Dataset[tuple[Tensor, int, int]]):
+    """Sample number ``first + i`` of a training: every image once, in random order, before any comes twice.
+
+    Args:
+        images: the dataset; one pass is as long as it is.
+        seed: of the orders.
+        first: number of the first sample of this pass.
+    """
+
+    def __init__(self, images: ImageSet, seed: int, first: int = 0) -> None:
+        self.images, self.seed, self.first = images, seed, first
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int, int]:
+        turn, place = divmod(self.first + item, len(self.images))
+        if turn not in self._orders:
+            self._orders[turn] = stream(self.seed, "training order", turn).permutation(len(self.images))
+        return self.images[int(self._orders[turn][place])]

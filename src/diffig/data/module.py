@@ -8,11 +8,12 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from diffig.data.batch import Batch, collate
-from diffig.data.image_sets import ImageSet
+from diffig.data.image_sets import EndlessOrder, ImageSet
 from diffig.data.splits import stratified_split
+from diffig.randomness import first_counter, taken_in_turn
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,23 @@ class ImageDataModule(pl.LightningDataModule):
             self._statistics = tuple(mean.tolist()), tuple(std.clamp_min(1e-3).tolist())
         return self._statistics
 
-    def dataloader(self, images: Dataset[Any], *, shuffle: bool = False, seed: int | None = None) -> DataLoader[Batch]:
+    def dataloader(
+        self,
+        images: Dataset[Any],
+        *,
+        shuffle: bool = False,
+        seed: int | None = None,
+        drop_last: bool = False,
+        sampler: Sampler[int] | None = None,
+    ) -> DataLoader[Batch]:
         """Return a dataloader of Batch over any dataset of ``(image, label, index)``, a ``Subset`` included.
 
         Args:
             images: the dataset.
             shuffle: whether each pass has a new order.
             seed: of the order; ``None`` takes the seed of this module.
+            drop_last: leave out a last batch that is not full.
+            sampler: which images and in what order, instead of ``shuffle``.
         """
         # Its own generator: a loader without one draws from torch's global random numbers even when not shuffling.
         generator = torch.Generator().manual_seed(self.seed if seed is None else seed)
@@ -158,6 +169,8 @@ class ImageDataModule(pl.LightningDataModule):
             images,
             batch_size=self.batch_size,
             shuffle=shuffle,
+            sampler=sampler,
+            drop_last=drop_last,
             num_workers=self.num_workers,
             collate_fn=collate,
             generator=generator,
@@ -166,8 +179,14 @@ class ImageDataModule(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return training batches in a new seeded order each pass."""
-        return self.dataloader(self.train_set, shuffle=True)
+        """Return training batches in a new seeded order each pass.
+
+        A trainer asks anew for every epoch and after a resume, and gets what follows the samples it has taken.
+        """
+        order = EndlessOrder(self.train_set, self.seed, first_counter(self.trainer, self.batch_size))
+        mine = taken_in_turn(order, self.trainer)
+        count = len(order if mine is None else mine)
+        return self.dataloader(order, drop_last=count > self.batch_size, sampler=mine)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return validation batches in order."""

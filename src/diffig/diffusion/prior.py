@@ -1,119 +1,121 @@
-"""The trained law of fields: a denoiser with all that is needed to sample from it, in one safetensors file."""
+"""What every trained law of paths has: a denoiser, a noise schedule, a loss, and one file that holds it all."""
 
 from __future__ import annotations
 
 import json
-from functools import lru_cache
-from importlib.resources import files
+from abc import ABC, abstractmethod
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from diffig.diffusion.noise import SHIFT, Prediction, clean_of, cosine
-from diffig.diffusion.sampler import Shift, ddim
+from diffig.diffusion.noise import NoiseSchedule, Prediction, clean_of, target
 
-SHIPPED = str(files("diffig.diffusion") / "field_prior.safetensors")
+PathBatch = dict[str, Tensor]
 
 
-class FieldPrior(nn.Module):
-    """Samples whitened fields `(N, T - 1, h, w)` of the stick-breaking law.
+class PathPrior(nn.Module, ABC):
+    """A denoiser of paths and what it takes to train it and to sample from it.
 
     Args:
-        denoiser: predicts from `(noisy, times, concentration, cell_size)`.
+        denoiser: predicts from `(noisy, times, *arguments)`; its `config` builds it again.
         prediction: `v` or `epsilon`.
-        facts: what the file should tell about the training (concentrations, cells, steps).
+        noise: the schedule.
+        facts: what the file should tell about the law and the training.
     """
 
-    def __init__(self, denoiser: nn.Module, prediction: Prediction = "v", facts: dict[str, Any] | None = None) -> None:
+    TRAIN_WITH: ClassVar[str] = ""  # the command that makes such a file, for messages
+
+    def __init__(
+        self, denoiser: nn.Module, prediction: Prediction, noise: NoiseSchedule, facts: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
-        self.denoiser, self.prediction, self.facts = denoiser, prediction, dict(facts or {})
+        self.denoiser, self.prediction, self.noise = denoiser, prediction, noise
+        self.facts = dict(facts or {})
 
-    @property
-    def n_knots(self) -> int:
-        """Knots `T` of the fields it was trained on."""
-        return int(self.denoiser.config["n_knots"])  # type: ignore[index]
+    @abstractmethod
+    def arguments(self, batch: PathBatch) -> tuple[Tensor, ...]:
+        """Return what the denoiser is told besides the noisy path and the time."""
 
-    @torch.no_grad()
-    def clean(self, noisy: Tensor, time: Tensor, concentration: Tensor, cell_size: Tensor) -> Tensor:
-        """Return the predicted clean fields of `noisy` fields `(N, T - 1, h, w)` at one noise level."""
-        alpha, sigma = cosine(time)
-        output = self.denoiser(noisy, time.expand(len(noisy)), concentration, cell_size)
-        return clean_of(noisy, output, alpha, sigma, self.prediction)
+    def free(self, paths: Tensor) -> Tensor:
+        """Return the part of `paths` that is noised and learnt."""
+        return paths
 
-    def sample(
-        self, noise: Tensor, concentration: Tensor, cell_size: Tensor, n_steps: int = 10, shift: Shift | None = None
-    ) -> Tensor:
-        """Return fields `(..., T - 1, h, w)` from standard normal `noise` of that shape; see `ddim`.
+    def hold(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return `noisy` with the parts that are never noised put back from `clean`."""
+        return noisy
+
+    def loss(self, batch: PathBatch) -> Tensor:
+        """Return the denoising error (scalar); all its randomness lies in the batch.
 
         Args:
-            noise: leading axes (images, bands) are folded for the denoiser and given back to `shift`.
-            concentration, cell_size: `(N,)` with `N` the first axis of `noise`.
-            n_steps, shift: of the sampler.
+            batch: `clean` and `noise` `(B, ...)`, `time` `(B,)` in [0, 1), and what `arguments` takes.
         """
-        lead = noise.shape[:-3]
-        fold = int(torch.tensor(lead[1:]).prod()) if len(lead) > 1 else 1
-        laws = concentration.to(noise).repeat_interleave(fold), cell_size.to(noise).repeat_interleave(fold)
+        clean, noise = batch["clean"], batch["noise"]
+        times = self.noise.training_times(batch["time"])
+        alpha, sigma = (level.view(-1, *[1] * (clean.ndim - 1)) for level in self.noise(times))
+        noisy = self.hold(alpha * clean + sigma * noise, clean)
+        output = self.denoiser(noisy, times, *self.arguments(batch))
+        wanted = target(clean, noise, alpha, sigma, self.prediction)
+        return nn.functional.mse_loss(self.free(output), self.free(wanted))
 
-        def denoise(noisy: Tensor, time: Tensor) -> Tensor:
-            return self.clean(noisy.reshape(-1, *noise.shape[-3:]), time, *laws).view(noise.shape)
+    @abstractmethod
+    def check(self, batch: PathBatch, n_steps: int) -> tuple[dict[str, Tensor], Tensor]:
+        """Return errors of samples against the law by name (scalars), and the samples, shaped like `batch["clean"]`."""
 
-        return ddim(noise, denoise, n_steps, shift)
+    @torch.no_grad()
+    def clean(self, noisy: Tensor, time: Tensor, *arguments: Tensor) -> Tensor:
+        """Return the predicted clean paths of `noisy` ones `(N, ...)` at one noise level."""
+        alpha, sigma = self.noise(time)
+        output = self.denoiser(noisy, time.expand(len(noisy)), *arguments)
+        return clean_of(noisy, output, alpha, sigma, self.prediction)
 
     def save(self, path: str | FilePath, half: bool = False) -> None:
         """Write weights and description to a safetensors file; `half` stores float16."""
-        from safetensors.torch import save_file
-
         about = {
+            "kind": type(self).__name__,
             "denoiser": self.denoiser.config,
             "prediction": self.prediction,
-            "noise_shift": SHIFT,
+            "noise": self.noise.config,
             "facts": self.facts,
         }
-        weights = {key: value.detach().cpu().contiguous() for key, value in self.denoiser.state_dict().items()}
-        if half:
-            weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-        target = FilePath(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".part")
-        save_file(weights, partial, metadata={"diffig": json.dumps(about)})
-        partial.chmod(0o644)
-        partial.replace(target)  # a killed job leaves either the old file or the new one
-
-    @classmethod
-    def load(cls, path: str | FilePath | None = None) -> FieldPrior:
-        """Return the prior of a file written by `save`, in evaluation mode; the shipped one where no path is given.
-
-        Raises:
-            FileNotFoundError: no such file.
-            ValueError: the file is no prior, or its weights fit another architecture.
-        """
-        return _load(str(path) if path else SHIPPED)
+        write_weights(self.denoiser, FilePath(path), about, half)
 
 
-@lru_cache(maxsize=4)
-def _load(path: str) -> FieldPrior:
+def write_weights(module: nn.Module, target: FilePath, about: dict[str, Any], half: bool = False) -> None:
+    """Write weights and a description of them to one safetensors file; a kill leaves the old file or the new."""
+    from safetensors.torch import save_file
+
+    weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    if half:
+        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".part")
+    save_file(weights, partial, metadata={"diffig": json.dumps(about)})
+    partial.chmod(0o644)
+    partial.replace(target)
+
+
+def read_weights(path: FilePath, what: str, advice: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return description and float32 weights of a file that `write_weights` wrote.
+
+    Args:
+        path: the file.
+        what, advice: of the messages: what it should hold, and what to do where it does not.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is broken or holds something else.
+    """
     from safetensors import SafetensorError, safe_open
 
-    from diffig.diffusion.denoisers.unet import FieldUNet
-
-    if not FilePath(path).is_file():
-        raise FileNotFoundError(
-            f"no prior at {path}; train one with `diffig-train module=path_diffusion` and give prior.path, or leave "
-            "prior.path empty for the shipped one"
-        )
+    if not path.is_file():
+        raise FileNotFoundError(f"no {what} at {path}; {advice}")
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["diffig"])
-            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
-        if about.get("noise_shift", SHIFT) != SHIFT:
-            raise KeyError(f"trained at noise shift {about['noise_shift']}, not {SHIFT}")
-        denoiser = FieldUNet(**about["denoiser"])
-        denoiser.load_state_dict(weights)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is no prior that this version can read ({type(error).__name__}: {str(error).splitlines()[0]}); "
-            "train one with `diffig-train module=path_diffusion`"
-        ) from error
-    return FieldPrior(denoiser, about["prediction"], about["facts"]).eval().requires_grad_(False)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no {what} ({type(error).__name__}: {error}); {advice}") from error
+    return about, {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}

@@ -18,7 +18,7 @@ from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Baseline, Dataset
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build
-from diffig.diffusion.prior import SHIPPED
+from diffig.diffusion.field_prior import SHIPPED
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.gallery import save_gallery
@@ -60,10 +60,22 @@ def fingerprint(cfg: DictConfig) -> str:
         parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
     prior = parts["method"].get("prior") or {}
     files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
-    parts["files"] = [
-        hashlib.sha256(Path(file).read_bytes()).hexdigest() if file and Path(file).is_file() else file for file in files
-    ]
+    files += sorted(_paths(parts["method"]))
+    parts["files"] = [_content(file) if file else file for file in files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _paths(node: Any) -> set[str]:
+    """Every text in a config that names a file or folder."""
+    if isinstance(node, dict | list):
+        return set().union(*(_paths(value) for value in (node.values() if isinstance(node, dict) else node)))
+    return {node} if isinstance(node, str) and Path(node).exists() else set()
+
+
+def _content(place: str) -> str:
+    """The digest of a file, or of the weights in a folder; the place itself where there is nothing."""
+    files = [Path(place)] if Path(place).is_file() else sorted(Path(place).glob("*.safetensors"))
+    return "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files) or place
 
 
 def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
@@ -126,6 +138,8 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         "seed": cfg.seed,
         "protocol": cfg.protocol,
         "aggregation": str(getattr(attributor, "aggregation", "mean")),
+        "rule": str(getattr(attributor, "rule", "")),
+        "nodes": str(getattr(attributor, "nodes", "")),
         "variant": variant(),
         **{f"guidance.{name}": strength for name, strength in attributor.guidance_strengths.items()},
     }
@@ -154,21 +168,30 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     trainer.strategy.barrier()
     rows = store.merge(set(indices))
     if trainer.is_global_zero:
-        log.info("%s: %d images in %.1f s", facts["method"], len(left), time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        log.info("%s, protocol %s: %d images in %.1f s", facts["method"], cfg.protocol, len(left), seconds)
         finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
         write_text(output / "fingerprint", mark)
     return rows
 
 
 def variant() -> str:
-    """Return what the command line changed inside the method, so that two variants of one method are two settings."""
+    """Return what the command line changed inside the method, so that two variants of one method are two settings.
+
+    What the images and the explained class are belongs to it too; rule and nodes have columns of their own.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     if not HydraConfig.initialized():
         return ""
-    telling = ("method.", "baseline.", "guidance.nodes=", "guidance.start=", "guidance.stop=", "guidance.units=")
+    telling = (
+        *("method.", "baseline.", "guidance.nodes=", "guidance.start=", "guidance.stop=", "guidance.units="),
+        *("preprocess=", "image_size=", "dataset.resize_mode=", "target=", "gig."),
+    )
+    own = ("method.rule=", "method.nodes=")
     given = (override.lstrip("+~") for override in HydraConfig.get().overrides.task)
-    return " ".join(sorted(item.removeprefix("method.") for item in given if item.startswith(telling)))
+    chosen = (item for item in given if item.startswith(telling) and not item.startswith(own))
+    return " ".join(sorted(item.removeprefix("method.") for item in chosen))
 
 
 def progress_bars() -> list[Any]:

@@ -6,7 +6,8 @@ count as fifty observations and not as five hundred.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,20 @@ class PairedDifference(NamedTuple):
     win_rate: float  # share of images where a is better; a tie counts one half
     n_images: int
     n_dropped: int  # images with a non-finite value in a or in b
+
+
+class Difference(NamedTuple):
+    """Mean of ``a - b`` over common images and its interval."""
+
+    mean: float
+    low: float
+    high: float
+    n_images: int
+
+    @property
+    def separates(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
 
 
 def per_image(values: ArrayLike) -> Array:
@@ -142,6 +157,29 @@ def paired_difference(
         len(kept),
         n_dropped,
     )
+
+
+def simultaneous_differences(
+    pairs: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 10_000, seed: int = 0, level: float = 0.95
+) -> list[Difference]:
+    """Mean of ``a - b`` for each pair, with intervals that hold for all pairs at once (Bonferroni; Dunn, 1961).
+
+    Args:
+        pairs: ``(a, b)``, each ``(images,)`` or ``(images, seeds)``; images where a or b is not finite are left out.
+        n: number of resamples, raised where the narrow tails of many pairs need more.
+        seed: the same seed and values give the same result.
+        level: coverage of all intervals together; each alone covers ``1 - (1 - level) / len(pairs)``.
+    """
+    _check(n, level)
+    tail = (1 - level) / (2 * max(1, len(pairs)))
+    resamples = max(n, math.ceil(10 / tail)) if len(pairs) > 1 else n
+    found = []
+    for a, b in pairs:
+        difference = per_image(a) - per_image(b)
+        kept = difference[np.isfinite(difference)]
+        ends = bootstrap_interval(kept, resamples, seed, 1 - 2 * tail)
+        found.append(Difference(float(kept.mean()) if len(kept) else np.nan, *ends, len(kept)))
+    return found
 
 
 def holm(p_values: ArrayLike) -> Array:

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diffig.evaluation.statistics import bootstrap_interval
+import numpy as np
+
+from diffig.evaluation.statistics import bootstrap_interval, per_image
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Return mean, 95 % bootstrap interval over images, number of images and of failures for each metric of a run."""
+    """Return a line for each metric of a run: mean over images with its 95 % bootstrap interval, counts and costs.
+
+    Seeds are averaged inside each image first. ``seed_spread`` is the standard deviation, over seeds, of the mean over
+    images; NaN for one seed. ``failures`` counts rows.
+    """
     import pandas as pd
 
     lines = []
     for metric, group in rows.groupby("metric", sort=False):
-        interval = bootstrap_interval(group["value"].to_numpy(), seed=seed)
+        values = group.pivot_table(index="image_index", columns="seed", values="value", dropna=False)
+        images = per_image(values.to_numpy())
+        finite = images[np.isfinite(images)]
+        interval = bootstrap_interval(images, seed=seed)
         lines.append(
             {
                 "metric": metric,
-                "mean": group["value"].mean(),
+                "mean": finite.mean() if len(finite) else np.nan,
                 "low": interval.low,
                 "high": interval.high,
-                "images": len(group),
+                "images": len(images),
+                "seeds": values.shape[1],
+                "seed_spread": values.mean().std(ddof=1),
                 "failures": int((group["status"] != "ok").sum()),
                 "backward_images": group["backward_images"].mean(),
                 "forward_images": group["forward_images"].mean(),

@@ -22,7 +22,7 @@ class PathView:
     nodes: `(N, G, C, H, W)` an image inside each piece, with graph.
     values: `(N, G)` scores at the nodes.
     gradients: `(N, G, C, H, W)` gradients there, numbers only.
-    region: `(N, 1, h, w)` share of the user's mask in each cell, or None.
+    region: `(N, 1, h, w)` share of the user's mask in each place of the field, or None.
     """
 
     progress: Tensor

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from diffig.checks import check_at_least
-from diffig.diffusion.prior import FieldPrior
+from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance.energies import PathView
 from diffig.guidance.guidance import Guidance
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import AlphaPath, blend
@@ -79,16 +77,16 @@ class FieldPath(PathGenerator):
         concentration = torch.tensor(laws, device=images.device, dtype=images.dtype)
         images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))
         components = self.space.basis.components(images - baselines)
-        cells = None if region is None else candidates(adaptive_avg_pool2d(region.to(images), self.space.grid), n_paths)
+        masks = None if region is None else candidates(region.to(images), n_paths)
 
-        def shift(field: Tensor, step: int) -> Tensor:
+        def shift(field: Tensor, noisy: Tensor, step: int) -> Tensor:
             if not self.guidance.acts(step, self.sample_steps):
                 return torch.zeros_like(field)
             width = max(1, score.chunk_size // self.guidance.nodes)
             parts = []
             for rows in torch.arange(len(field), device=field.device).split(width):
                 given = images[rows], baselines[rows], components[rows], targets[rows]
-                mask = None if cells is None else cells[rows]
+                mask = None if masks is None else masks[rows]
                 parts.append(self._shift(field[rows], step, concentration[rows], *given, score, mask))
             return torch.cat(parts)
 
@@ -111,24 +109,15 @@ class FieldPath(PathGenerator):
         region: Tensor | None,
     ) -> Tensor:
         """What guidance adds to the predicted clean `field` `(n, bands, T - 1, h, w)`."""
-        count = self.guidance.nodes
-        # A node elsewhere in each piece at each step (golden ratio): together the steps see the whole path.
-        where = (0.5 + step * 0.6180339887) % 1
-        pieces = torch.arange(count + 1, device=images.device, dtype=images.dtype)
-        times = torch.cat([pieces, pieces[:-1] + where]) / count
         with torch.inference_mode(False), torch.enable_grad():
             # Clones leave inference mode: autograd cannot save tensors that were made in it.
             leaf = field.clone().to(images.dtype).requires_grad_()
-            parts = components.clone()
+            parts, start = components.clone(), baselines.clone()
             progress = self.space.decode(leaf, concentration.clone())
-            places = blend(self.space.alpha(progress, times), baselines.clone(), parts.sum(1), parts)
-            points, nodes = places.split([count + 1, count], 1)
-            if self.guidance.needs_gradients:
-                asked = nodes.detach().flatten(0, 1)
-                values, gradients = score.value_and_grad(asked, targets.clone().repeat_interleave(count))
-                values, gradients = values.view(-1, count), gradients.view_as(nodes)
-            else:
-                values, gradients = nodes.new_zeros(nodes.shape[:2]), torch.zeros_like(nodes)
+
+            def at(times: Tensor) -> Tensor:
+                return blend(self.space.alpha(progress, times[0]), start, parts.sum(1), parts)
+
             mask = None if region is None else region.clone()
-            view = PathView(progress, points, nodes, values, gradients, mask)
+            view = self.guidance.view(at, 1.0, progress, step, score, targets.clone(), mask)
             return self.guidance.shift(view, leaf).to(field)

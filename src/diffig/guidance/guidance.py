@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from diffig.checks import check_at_least
 from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
 from diffig.guidance.retention import Unit
+from diffig.scores import ScoreFunction
 
 
 class Guidance:
@@ -88,6 +90,40 @@ class Guidance:
         """Return the backward images that `n_steps` denoising steps cost for each sample."""
         acting = sum(self.acts(step, n_steps) for step in range(n_steps))
         return acting * self.nodes if self.needs_gradients else 0
+
+    def view(
+        self,
+        at: Callable[[Tensor], Tensor],
+        length: float,
+        progress: Tensor,
+        step: int,
+        score: ScoreFunction,
+        targets: Tensor,
+        region: Tensor | None = None,
+    ) -> PathView:
+        """Return `N` paths as energies see them, with a classifier gradient in each piece where one is needed.
+
+        Args:
+            at: positions `(N, K)` in [0, `length`] to points `(N, K, C, H, W)` of the paths, with graph.
+            length: of the positions.
+            progress: `(N, bands, T + 1, h, w)`, with graph.
+            step: denoising step; nodes lie elsewhere in each piece at each step (golden ratio), so that together the
+                steps see the whole path.
+            score, targets: what is explained.
+            region: `(N, 1, H, W)` mask in [0, 1].
+        """
+        where = (0.5 + step * 0.6180339887) % 1
+        pieces = torch.arange(self.nodes + 1, device=progress.device, dtype=progress.dtype)
+        places = torch.cat([pieces, pieces[:-1] + where]) * (length / self.nodes)
+        points, nodes = at(places.expand(len(progress), -1)).split([self.nodes + 1, self.nodes], 1)
+        if self.needs_gradients:
+            asked = nodes.detach().flatten(0, 1)
+            values, gradients = score.value_and_grad(asked, targets.repeat_interleave(self.nodes))
+            values, gradients = values.view(-1, self.nodes), gradients.view_as(nodes)
+        else:
+            values, gradients = nodes.new_zeros(nodes.shape[:2]), torch.zeros_like(nodes)
+        mask = None if region is None else adaptive_avg_pool2d(region.to(progress), (progress.shape[-2], progress.shape[-1]))
+        return PathView(progress, points, nodes, values, gradients, mask)
 
     def shift(self, view: PathView, field: Tensor) -> Tensor:
         """Return what to add to `field` `(N, ...)`.

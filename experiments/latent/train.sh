@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Trains the five parts of latent DiffIG: train.sh small|cifar10|paper [overrides of every training]. What is trained is kept,
+# what was interrupted goes on. LATENT_FOLDER names where (outputs/latent/<scale> otherwise).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+scale=${1:?give a scale: small, cifar10 or paper}
+shift
+case $scale in
+small)
+    part_autoencoder=(dataset.batch_size=32 trainer.max_steps=500)
+    part_path_model=(module.lr=1e-3 trainer.max_steps=1500)
+    labelled=(latents.images=256 latents.val_images=32)
+    part_labels=(module.count=2048 module.val_count=256)
+    part_score=(module.lr=5e-4 trainer.max_steps=600 trainer.val_check_interval=100)
+    ;;
+cifar10)
+    part_autoencoder=(dataset.batch_size=16 "module.autoencoder.channels=[16,32]" trainer.max_steps=1500)
+    part_path_model=(module.lr=1e-3 trainer.max_steps=1500)
+    labelled=(latents.images=256 latents.val_images=32)
+    part_labels=(module.count=2048 module.val_count=256)
+    part_score=(module.lr=5e-4 trainer.max_steps=600 trainer.val_check_interval=100)
+    ;;
+paper)
+    # The paper's: a pretrained f8 autoencoder (latent.autoencoder=<diffusers folder>), 1 M steps, batch 64, lr 2e-4.
+    part_autoencoder=()
+    part_path_model=(module.prior.size=base trainer.max_steps=1000000 callbacks.ema.decay=0.9999 latents.num_workers=12)
+    labelled=(latents.images=3000 latents.val_images=200 latents.num_workers=12)
+    part_labels=(module.count=50000 module.val_count=2000)
+    part_score=(module.size=base trainer.max_steps=1000000 callbacks.ema.decay=0.995)
+    ;;
+*)
+    echo "scale=$scale is unknown; choose small, cifar10 or paper" >&2
+    exit 2
+    ;;
+esac
+case $scale in small) default=outputs/latent/digits ;; paper) default=outputs/latent/oxford_pet ;; *) default=outputs/latent/$scale ;; esac
+folder=${LATENT_FOLDER:-$default}
+mkdir -p "$folder"
+# Small networks on many threads spend their time waiting for each other.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+train() { # name, module and its overrides
+    local name=$1
+    shift
+    echo "$(date +%T)  $name" >&2
+    diffig-train "scale=$scale" "latent.folder=$folder" "hydra.run.dir=$folder/$name" "$@" >"$folder/$name.log" 2>&1 ||
+        { echo "$name failed; see $folder/$name.log" >&2 && tail -n 5 "$folder/$name.log" >&2 && return 1; }
+}
+
+if ((${#part_autoencoder[@]})); then
+    train autoencoder module=autoencoder "${part_autoencoder[@]}" "$@"
+fi
+# Two trainings at a time on a processor, one on a GPU.
+at_once=2
+if [ "$scale" = paper ]; then at_once=1; fi
+room() { while (($(jobs -rp | wc -l) >= at_once)); do wait -n; done; }
+
+train path_model module=latent_diffusion "${part_path_model[@]}" "$@" &
+room
+train labels module=path_labels "${part_labels[@]}" "${labelled[@]}" "$@"
+# What differs between images is easy to learn and nothing that guidance can change: centred networks learn the rest.
+for name in faithfulness complexity faithfulness_centred complexity_centred; do
+    case $name in *_centred) centre=true ;; *) centre=false ;; esac
+    room
+    train $name module=path_score module.quantity="${name%_centred}" module.centre=$centre \
+        "${part_score[@]}" "${labelled[@]}" "$@" &
+done
+at_once=1
+room
+echo "$(date +%T)  parts of latent DiffIG: $folder" >&2

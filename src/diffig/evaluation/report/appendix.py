@@ -1,0 +1,51 @@
+"""What runs left beside their rows, for the end of the page: attribution grids, configurations, environments."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+from pathlib import Path
+
+from diffig.evaluation.report.runs import overrides_of, short_name
+
+MOST_PICTURES = 12
+
+
+def pictures_of(folders: list[Path]) -> list[tuple[str, str]]:
+    """Name and data address of each attribution grid; wide ones are shrunk so that the page stays mailable."""
+    pictures = []
+    for folder in [f for f in folders if (f / "attributions.png").exists()][:MOST_PICTURES]:
+        data = (folder / "attributions.png").read_bytes()
+        if len(data) > 400_000:
+            data = _shrunk(data)
+        address = "data:image/png;base64," if data.startswith(b"\x89PNG") else "data:image/jpeg;base64,"
+        pictures.append((overrides_of(folder) or short_name(folder), address + base64.b64encode(data).decode()))
+    return pictures
+
+
+def _shrunk(data: bytes, width: int = 1600) -> bytes:
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    picture.thumbnail((width, 10 * width))
+    out = io.BytesIO()
+    picture.save(out, format="JPEG", quality=88)
+    return out.getvalue()
+
+
+def distinct_texts(folders: list[Path], names: list[str]) -> list[tuple[str, str]]:
+    """Each different text among the first named file that every folder has, with the folders that share it."""
+    shared: dict[str, list[str]] = {}
+    for folder in folders:
+        file = next((folder / name for name in names if (folder / name).exists()), None)
+        if file is not None:
+            text = file.read_text(encoding="utf-8", errors="replace").strip()
+            if file.suffix == ".json":
+                with contextlib.suppress(json.JSONDecodeError):
+                    text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+            shared.setdefault(text, []).append(short_name(folder))
+    return [
+        (f"{used[0]}" + (f" and {len(used) - 1} more" if len(used) > 1 else ""), text) for text, used in shared.items()
+    ]

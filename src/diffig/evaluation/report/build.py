@@ -1,0 +1,100 @@
+"""All comparisons of the runs found, written as files and as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from diffig.evaluation.report.comparison import Comparison, compare
+from diffig.evaluation.report.files import output_folder, write_tables
+from diffig.evaluation.report.page import render
+from diffig.evaluation.report.reading import curves_of, read_curves, read_rows
+from diffig.evaluation.report.runs import Failure, find_runs
+from diffig.evaluation.report.settings import COMPARISON, label_settings
+from diffig.evaluation.report.wording import HEADLINES
+
+FORMATS = ("md", "csv", "tex", "html", "pdf")
+
+
+class Report(NamedTuple):
+    """Paths of what was written, and the comparisons it shows."""
+
+    html: Path | None
+    files: list[Path]
+    comparisons: list[Comparison]
+    failures: list[Failure]
+    notices: list[str]
+
+
+def build_report(
+    runs: str | Path | Sequence[str | Path],
+    reference: str | None = None,
+    headline: str | None = None,
+    output: str | Path | None = None,
+    formats: Sequence[str] = ("md", "csv", "tex", "html"),
+    n: int = 10_000,
+    seed: int = 0,
+) -> Report:
+    """What was written where, with all tables as data frames.
+
+    Args:
+        runs: a folder, a list of folders or a glob, searched recursively for ``rows.parquet``.
+        reference: method or setting everything is compared with; a method stands for its best setting.
+        headline: the metric that decides the ranking; by default `diffid`, and where rows have none (as under the
+            authors' protocol) `diffid_normalised`.
+        output: folder to write into; by default the searched folder, or ``outputs/report`` if there are several.
+        formats: any of ``md csv tex html pdf``.
+        n: resamples of bootstrap and permutation test.
+        seed: of both.
+
+    Raises:
+        FileNotFoundError: no rows.
+        ValueError: an unknown format, headline or reference; rows that contradict each other.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ValueError(f"formats={unknown} unknown; choose from {', '.join(FORMATS)}.")
+    found = find_runs(runs)
+    rows, notices = read_rows(found.row_files)
+    metrics = sorted(rows["metric"].unique())
+    if headline is not None and headline not in metrics:
+        raise ValueError(f"headline={headline!r} was not measured in these runs; choose one of: {', '.join(metrics)}.")
+    if headline is None and not set(HEADLINES) & set(metrics):
+        raise ValueError(f"{HEADLINES[0]} was not measured; set headline=... to one of: {', '.join(metrics)}.")
+    protocols = sorted(set(rows["protocol"]))
+    if len(protocols) > 1:
+        named = ", ".join(protocol or "unnamed" for protocol in protocols)
+        notices.append(
+            f"These runs follow {len(protocols)} protocols ({named}). Each has tables of its own: images, quadrature"
+            " and metrics differ, so numbers of one do not compare with numbers of another."
+        )
+    draw = bool({"html", "pdf"} & set(formats))
+    curves = read_curves(found.row_files, rows) if draw else None
+    comparisons, refused = [], []
+    groups = list(rows.groupby(COMPARISON, sort=True))
+    for (dataset, classifier, protocol), own in groups:
+        name = f"{dataset} · {classifier}" + (f" · protocol {protocol}" if protocol else "")
+        measured = set(own["metric"])
+        metric = headline or next((known for known in HEADLINES if known in measured), HEADLINES[0])
+        if metric not in measured:
+            notices.append(f"{name} has no rows of {metric} and is left out.")
+            continue
+        own = own.assign(setting=label_settings(own))
+        own_curves = curves_of(curves, own)
+        try:
+            comparisons.append(compare(name, own, own_curves, metric, reference, n, seed, draw))
+        except LookupError as error:
+            refused.append(str(error.args[0]))
+            notices.append(f"{name} is left out: {error.args[0]}")
+    if not comparisons:
+        raise ValueError(refused[0])
+    folder = output_folder(output, found)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = write_tables(folder, comparisons, formats)
+    html = None
+    if "html" in formats:
+        html = folder / "report.html"
+        html.write_text(render(comparisons, found, rows, notices, n, seed), encoding="utf-8")
+        files.append(html)
+    return Report(html, files, comparisons, found.failures, notices)

@@ -1,0 +1,91 @@
+"""One dataset, one classifier and one protocol: tables, figures and words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from diffig.evaluation.report.figures import draw
+from diffig.evaluation.report.figures.canvas import Figure, Style, styles
+from diffig.evaluation.report.notes import disagreements_of, notices_of, overview_of
+from diffig.evaluation.report.ranking import find_reference, pair_with, rank_settings
+from diffig.evaluation.report.verdict import verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Comparison:
+    """All tables, figures and words about one dataset, one classifier and one protocol."""
+
+    name: str
+    protocol: str
+    metric: str
+    metrics: list[str]
+    reference: str
+    ranked: dict[str, pd.DataFrame]
+    paired: dict[str, pd.DataFrame]
+    headline: str
+    sentences: list[str]
+    facts: list[tuple[str, str, str]]
+    disagreements: list[dict[str, str]]
+    winner: str
+    rival: str
+    notices: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    look: dict[str, Style] = field(default_factory=dict)
+    overview: pd.DataFrame | None = None
+
+
+def compare(
+    name: str,
+    rows: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    metric: str,
+    wanted: str | None,
+    n: int,
+    seed: int,
+    with_figures: bool,
+) -> Comparison:
+    """The comparison of `rows` by `metric`, against the setting or method `wanted`.
+
+    Raises:
+        LookupError: if these rows have no such reference.
+    """
+    metrics = [metric, *sorted(m for m in rows["metric"].unique() if m != metric)]
+    ranked = {m: rank_settings(rows, m, n, seed) for m in metrics}
+    try:
+        reference = find_reference(ranked[metric], wanted)
+    except ValueError as error:
+        raise LookupError(str(error)) from error
+    paired = {m: pair_with(rows, m, reference, n, seed) for m in metrics if reference in set(ranked[m]["setting"])}
+    top = ranked[metric]
+    look = styles(list(top["method"]))
+    best = top[~top["method"].duplicated()]
+    winner = top.iloc[0]["setting"]
+    rival = reference if reference != winner or len(top) == 1 else top.iloc[1]["setting"]
+    title, sentences, facts = verdict(rows, top, paired[metric], metric, reference, n, seed)
+    protocol = str(rows["protocol"].iloc[0])
+    shown = draw(rows, curves, top, paired[metric], metric, reference, look, n, seed) if with_figures else []
+    suffix = f" Protocol: {protocol}." if protocol else ""
+    figures = [figure._replace(caption=figure.caption + suffix) for figure in shown]
+    return Comparison(
+        name=name,
+        protocol=protocol,
+        metric=metric,
+        metrics=metrics,
+        reference=reference,
+        ranked=ranked,
+        paired=paired,
+        headline=title,
+        sentences=sentences,
+        facts=facts,
+        disagreements=disagreements_of(rows, metric, winner, rival),
+        winner=winner,
+        rival=rival,
+        notices=notices_of(rows, top, metric, n),
+        figures=figures,
+        look=look,
+        overview=overview_of(best, ranked, metrics),
+    )

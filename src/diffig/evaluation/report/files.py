@@ -1,0 +1,94 @@
+"""Tables and figures as files: Markdown, CSV, LaTeX and PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
+from diffig.evaluation.report.wording import DASH, MINUS, cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from diffig.evaluation.report.comparison import Comparison
+    from diffig.evaluation.report.runs import Found
+
+
+def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[str]) -> list[Path]:
+    import pandas as pd
+
+    files: list[Path] = []
+
+    def write(name: str, text: str) -> None:
+        files.append(folder / name)
+        files[-1].write_text(text, encoding="utf-8")
+
+    kinds = (("ranked", RANKED_TITLES), ("paired", PAIRED_TITLES))
+    for kind, titles in kinds:
+        parts = [(c, metric, table) for c in comparisons for metric, table in getattr(c, kind).items() if len(table)]
+        if not parts:
+            continue
+        if "csv" in formats:
+            long = [table.assign(comparison=c.name, metric=metric) for c, metric, table in parts]
+            write(f"{kind}.csv", pd.concat(long, ignore_index=True).to_csv(index=False))
+        if "md" in formats:
+            write(f"{kind}.md", "\n".join(f"## {c.name}: {m}\n\n{to_markdown(t, titles)}" for c, m, t in parts))
+        if "tex" in formats:
+            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}") for c, m, t in parts))
+    if "pdf" in formats:
+        for i, comparison in enumerate(comparisons, start=1):
+            for figure in comparison.figures:
+                files.append(folder / (f"{figure.name}.pdf" if len(comparisons) == 1 else f"{figure.name}-{i}.pdf"))
+                files[-1].write_bytes(figure.pdf())
+    return files
+
+
+def output_folder(output: str | Path | None, found: Found) -> Path:
+    if output is not None:
+        return Path(output)
+    only = found.searched[0] if len(found.searched) == 1 else None
+    if only is None:
+        return Path("outputs/report")
+    return only if only.is_dir() else only.parent
+
+
+def to_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
+    """A GitHub table; numbers right-aligned."""
+    lines = [_markdown_line(titles.values())]
+    lines.append("|" + "|".join("---" if _is_text(table, name) else "---:" for name in titles) + "|")
+    lines += [_markdown_line(cell(name, row[name]) for name in titles) for _, row in table.iterrows()]
+    return "\n".join(lines) + "\n"
+
+
+def to_latex(table: pd.DataFrame, titles: dict[str, str], caption: str) -> str:
+    """A ``booktabs`` table float."""
+    columns = "".join("l" if _is_text(table, name) else "r" for name in titles)
+    body = [_latex_line(cell(name, row[name]) for name in titles) for _, row in table.iterrows()]
+    parts = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\begin{{tabular}}{{{columns}}}"]
+    parts += [r"\toprule", _latex_line(titles.values()), r"\midrule", *body, r"\bottomrule"]
+    return "\n".join([*parts, r"\end{tabular}", r"\end{table}", ""])
+
+
+def _is_text(table: pd.DataFrame, column: str) -> bool:
+    return bool(len(table)) and isinstance(table[column].iloc[0], str)
+
+
+def _markdown_line(cells: Iterable[str]) -> str:
+    return _line(cells, "| ", " | ", " |", lambda text: text.replace("|", "\\|"))
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return _line(cells, "", " & ", r" \\", _latex)
+
+
+def _line(cells: Iterable[str], start: str, between: str, end: str, escape: Callable[[str], str]) -> str:
+    return start + between.join(escape(text) for text in cells) + end
+
+
+def _latex(text: str) -> str:
+    special = {c: "\\" + c for c in "&%$#_{}"}
+    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {MINUS: "$-$", DASH: "--", "<": "$<$", ">": "$>$", "|": "$|$", "±": r"$\pm$"}
+    return "".join(special.get(character, character) for character in text)

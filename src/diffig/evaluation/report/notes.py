@@ -1,0 +1,76 @@
+"""What a reader must know beside the ranking: warnings, the other metrics, images that disagree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from diffig.evaluation.report.ranking import image_table
+from diffig.evaluation.report.verdict import OURS
+from diffig.evaluation.report.wording import DASH, lower_is_better, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def notices_of(rows: pd.DataFrame, top: pd.DataFrame, metric: str, n: int) -> list[str]:
+    notices = []
+    if (len(top) - 1) / (n + 1) >= 0.05:
+        notices.append(
+            f"{n} resamples are too few for {len(top) - 1} comparisons: after Holm's correction nothing can be clear. "
+            f"Use bootstrap.n={200 * len(top)} or more."
+        )
+    if top["images"].nunique() > 1:
+        notices.append(
+            f"Settings were measured on {top['images'].min()} to {top['images'].max()} images: "
+            "means are not strictly comparable, the paired table (common images only) is."
+        )
+    failed = int(top["failures"].sum())
+    if failed:
+        worst = top.loc[top["failures"].idxmax()]
+        most = f"{worst['setting']} ({worst['failures']})"
+        notices.append(f"{failed} values of {metric} are not finite and left out, most in {most}.")
+    if rows["seed"].nunique() == 1 and top["method"].str.startswith(OURS).any():
+        notices.append("One seed only: the variation between random paths is not in these intervals.")
+    return notices
+
+
+def overview_of(best: pd.DataFrame, ranked: dict[str, pd.DataFrame], metrics: list[str]) -> pd.DataFrame | None:
+    """Best setting of each method x all metrics: means."""
+    import pandas as pd
+
+    if len(metrics) < 2 or len(best) < 2:
+        return None
+    columns = {metric: ranked[metric].set_index("setting")["mean"] for metric in metrics}
+    return pd.DataFrame(columns).reindex(best["setting"])
+
+
+def disagreements_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, most: int = 5) -> list[dict[str, str]]:
+    """Images where the winner is furthest ahead of its rival, and furthest behind."""
+    values = image_table(rows, metric)
+    if winner == rival:
+        return []
+    difference = (values[winner] - values[rival]).dropna()
+    gain = (-difference if lower_is_better(metric) else difference).sort_values(kind="stable")
+    picked = [*gain[gain > 0].index[::-1][:most], *gain[gain < 0].index[:most][::-1]]
+    about = rows.drop_duplicates("image_index").set_index("image_index")
+    return [
+        {
+            "image": str(image),
+            "label": _plain(about.loc[image, "label"]),
+            "prediction": _plain(about.loc[image, "prediction"]),
+            "winner": number(values.loc[image, winner]),
+            "rival": number(values.loc[image, rival]),
+            "difference": number(difference.loc[image], signed=True),
+            "size": f"{100 * abs(difference.loc[image]) / max(difference.abs().max(), 1e-12):.0f}",
+            "ahead": "yes" if gain.loc[image] > 0 else "",
+        }
+        for image in picked
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return DASH if np.isnan(value) else f"{value:g}"
+    return str(value)

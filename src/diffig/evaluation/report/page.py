@@ -1,0 +1,100 @@
+"""The page: comparisons and appendix through the template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from diffig.evaluation.report.appendix import MOST_PICTURES, distinct_texts, pictures_of
+from diffig.evaluation.report.comparison import Comparison
+from diffig.evaluation.report.figures.canvas import NEUTRAL, SERIES, Figure
+from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
+from diffig.evaluation.report.runs import Found, overrides_of, short_name
+from diffig.evaluation.report.wording import cell, lower_is_better, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def render(
+    comparisons: list[Comparison], found: Found, rows: pd.DataFrame, notices: list[str], n: int, seed: int
+) -> str:
+    """The whole page as one string; nothing in it points outside."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parents[1]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        cell=cell,
+        number=number,
+        lower=lower_is_better,
+        svg=lambda f, i: Markup(unique_ids(f, i)),
+        bar=bar_of,
+        columns=columns_of,
+    )
+    folders = [file.parent for file in found.row_files]
+    page = environment.get_template("template.html.j2").render(
+        comparisons=comparisons,
+        failures=found.failures,
+        notices=notices,
+        ranked_titles=RANKED_TITLES,
+        paired_titles=PAIRED_TITLES,
+        neutral=NEUTRAL,
+        series=SERIES,
+        pictures=pictures_of(folders),
+        n_more_pictures=max(0, sum((f / "attributions.png").exists() for f in folders) - MOST_PICTURES),
+        runs=[
+            {"folder": short_name(f), "overrides": overrides_of(f), "rows": int((rows["run"] == str(f)).sum())}
+            for f in folders
+        ],
+        configs=distinct_texts(folders, ["config.yaml", ".hydra/config.yaml"]),
+        environments=distinct_texts(folders, ["environment.json"]),
+        n=n,
+        seed=seed,
+    )
+    return str(page)
+
+
+def columns_of(figures: list[Figure]) -> tuple[list[Figure], list[Figure]]:
+    """Two columns of about equal height."""
+    columns: tuple[list[Figure], list[Figure]] = ([], [])
+    heights = [0.0, 0.0]
+    for figure in figures:
+        shorter = int(heights[1] < heights[0])
+        columns[shorter].append(figure)
+        heights[shorter] += figure.canvas.get_figheight() + 1.7  # inches of title and caption
+    return columns
+
+
+def unique_ids(figure: Figure, section: int) -> str:
+    start = f"{figure.name}-"
+    svg = figure.svg
+    for before in ('id="', 'href="#', "url(#"):
+        svg = svg.replace(before + start, f"{before}s{section}-{start}")
+    return svg
+
+
+def bar_of(low: float, mean: float, high: float, table: pd.DataFrame) -> dict[str, str] | None:
+    """Places of a small interval bar in percent of the table's range."""
+    left, right = table[["low", "mean" if "mean" in table else "difference"]].min().min(), table["high"].max()
+    if not np.isfinite([low, mean, high, left, right]).all() or right <= left:
+        return None
+    left, right = (min(left, 0.0), max(right, 0.0)) if "difference" in table else (left, right)
+
+    def place(value: float) -> str:
+        return f"{100 * (value - left) / (right - left):.1f}%"
+
+    return {
+        "low": place(low),
+        "mean": place(mean),
+        "width": f"{100 * (high - low) / (right - left):.1f}%",
+        "zero": place(0.0) if left <= 0 <= right else "",
+    }

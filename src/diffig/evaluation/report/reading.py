@@ -1,0 +1,113 @@
+"""Rows and curves of many runs -> two tables, every row once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from diffig.evaluation.report.settings import COMPARISON, GUIDANCE, LATER, SETTING, guidance_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REQUIRED = [name for name in [*COMPARISON, *SETTING, "image_index", "seed", "metric", "value"] if name not in LATER]
+MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images", "gap", "status"]
+
+
+def read_rows(files: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
+    """All rows of the given Parquet files with a column ``run`` (their folder), and notices for the reader.
+
+    Guidance strengths that a file does not name are 0. Rows that occur twice with equal values are kept once.
+
+    Raises:
+        ValueError: if a file lacks columns, or if two rows share a key and disagree.
+    """
+    import pandas as pd
+
+    frames = []
+    for file in files:
+        frame = pd.read_parquet(file)
+        missing = [column for column in REQUIRED if column not in frame.columns]
+        if missing:
+            raise ValueError(f"{file} lacks the columns {missing}; write it again with diffig-evaluate.")
+        frame["run"] = str(Path(file).parent)
+        frames.append(frame)
+    rows = pd.concat(frames, ignore_index=True)
+    for column in MEASURED:
+        if column not in rows.columns:
+            rows[column] = "ok" if column == "status" else np.nan
+    rows["status"] = rows["status"].fillna("ok")
+    for column in LATER:
+        rows[column] = rows[column].fillna("").astype(str) if column in rows.columns else ""
+    rows["variant"] = rows["variant"].map(_without_columns)
+    rows["value"] = rows["value"].astype("float64").where(np.isfinite(rows["value"].astype("float64")))
+    for column in guidance_columns(rows):
+        rows[column] = rows[column].astype("float64").fillna(0.0)
+    for column in ("n_paths", "steps"):
+        rows[column] = rows[column].astype("float64")
+    return unique_rows(rows)
+
+
+def _without_columns(variant: str) -> str:
+    """The variant without what a column of its own says, such as ``n_paths=4``."""
+    return " ".join(word for word in variant.split(" ") if word.partition("=")[0] not in SETTING)
+
+
+def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    key = [*COMPARISON, *SETTING, *guidance_columns(rows), "seed", "image_index", "metric"]
+    repeated = rows.duplicated(key, keep=False)
+    if not repeated.any():
+        return rows, []
+    groups = rows[repeated].groupby(key, dropna=False, sort=False)
+    lowest, highest = groups["value"].transform("min"), groups["value"].transform("max")
+    holes = rows.loc[repeated, "value"].isna()
+    half_missing = holes != holes.groupby([rows.loc[repeated, k] for k in key], dropna=False).transform("max")
+    differs = ((highest - lowest) > 1e-6 * (1 + lowest.abs())) | half_missing
+    runs = ", ".join(sorted(rows.loc[repeated, "run"].unique())[:4])
+    if differs.any():
+        example = rows.loc[differs[differs].index[0]]
+        named = ", ".join(f"{name}={example[name]}" for name in ("method", "baseline", "seed", "image_index", "metric"))
+        raise ValueError(
+            f"{int(differs.sum())} rows share a key but not a value, for example {named} (in {runs}). "
+            "The same setting was evaluated twice with different results: pass only one of these runs."
+        )
+    unique = rows.drop_duplicates(key, keep="first").reset_index(drop=True)
+    return unique, [
+        f"{len(rows) - len(unique)} rows occur more than once with equal values ({runs}); each counts once."
+    ]
+
+
+def read_curves(row_files: list[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
+    """All ``curves.parquet`` beside the rows; keys they do not carry are taken from the rows of the same run."""
+    import pandas as pd
+
+    frames = []
+    for file in row_files:
+        path = file.with_name("curves.parquet")
+        if not path.exists():
+            continue
+        curves = pd.read_parquet(path)
+        own = rows[rows["run"] == str(file.parent)]
+        for key in [*COMPARISON, *SETTING, *guidance_columns(rows)]:
+            if key not in curves.columns:
+                fallback = 0.0 if key.startswith(GUIDANCE) else np.nan
+                first = own.groupby("method")[key].first()
+                curves[key] = curves["method"].map(first).fillna(fallback)
+            elif key.startswith(GUIDANCE):
+                curves[key] = curves[key].fillna(0.0)
+        frames.append(curves)
+    return pd.concat(frames, ignore_index=True) if frames else None
+
+
+def curves_of(curves: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """The curves of this comparison, labelled like the rows."""
+    if curves is None:
+        return None
+    keys = [*COMPARISON, *SETTING, *guidance_columns(rows)]
+    settings = rows[[*keys, "setting"]].drop_duplicates()
+    typed = curves.astype({key: settings[key].dtype for key in keys})
+    matched = typed.merge(settings, on=keys)
+    return matched if len(matched) else None

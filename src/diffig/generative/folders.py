@@ -1,0 +1,125 @@
+"""Folders of autoencoders: the layout of diffusers, safetensors only, with a `diffig.json` beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path as FilePath
+from typing import Any
+
+from torch import nn
+
+CONFIG, WEIGHTS, ABOUT = "config.json", "diffusion_pytorch_model.safetensors", "diffig.json"
+SUBFOLDERS = ("vae", "movq", "autoencoder")  # where pipelines and our trainings keep theirs
+CLASSES = ("AutoencoderKL", "VQModel")
+
+
+def write_folder(folder: str | FilePath, vae: nn.Module, about: dict[str, Any]) -> None:
+    """Write weights, config and description; a killed job leaves whole files only."""
+    from diffusers import __version__
+    from safetensors.torch import save_file
+
+    target = FilePath(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    config = {key: value for key, value in dict(vae.config).items() if not key.startswith("_")}  # type: ignore[arg-type]
+    config = {"_class_name": type(vae).__name__, "_diffusers_version": __version__, **config}
+    weights = {key: value.detach().cpu().float().contiguous() for key, value in vae.state_dict().items()}
+    partial = target / (WEIGHTS + ".part")
+    save_file(weights, partial, metadata={"format": "pt"})
+    partial.chmod(0o644)
+    partial.replace(target / WEIGHTS)
+    for name, content in ((CONFIG, config), (ABOUT, about)):
+        partial = target / (name + ".part")
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+        partial.replace(target / name)
+
+
+def read_folder(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network of a folder and its description: `mean`, `std`, `image_channels`, `facts`."""
+    folder = _locate(FilePath(path))
+    config = _read_json(folder / CONFIG)
+    kind = config.get("_class_name")
+    if kind not in CLASSES:
+        raise ValueError(
+            f"{folder / CONFIG} describes a {kind}; an autoencoder of images must be one of {', '.join(CLASSES)}: "
+            "give autoencoder.path of such a folder, e.g. the vae folder of a Stable Diffusion pipeline"
+        )
+    vae = _read_network(folder, kind)
+    about = _read_json(folder / ABOUT) if (folder / ABOUT).is_file() else _described_by(dict(vae.config))  # type: ignore[arg-type]
+    missing = [key for key in ("mean", "std", "image_channels") if key not in about]
+    if missing:
+        raise ValueError(
+            f"{folder / ABOUT} lacks {', '.join(missing)}; export the autoencoder again, or delete the file"
+        )
+    return vae, about
+
+
+def _locate(path: FilePath) -> FilePath:
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"no folder {path}; train an autoencoder with `diffig-train module=autoencoder`, or give autoencoder.path "
+            "of a downloaded diffusers folder (nothing is downloaded here)"
+        )
+    for folder in (path, *(path / name for name in SUBFOLDERS)):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise FileNotFoundError(
+        f"{path} holds no {CONFIG}, nor does a folder {', '.join(SUBFOLDERS)} in it; give autoencoder.path of a folder "
+        f"with {CONFIG} and {WEIGHTS}"
+    )
+
+
+def _read_json(file: FilePath) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is no JSON ({error}); copy or export the folder again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} holds no JSON object; copy or export the folder again")
+    return content
+
+
+def _read_network(folder: FilePath, kind: str) -> nn.Module:
+    import torch
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # seconds of imports
+    from diffusers.models.autoencoders.vq_model import VQModel
+
+    half = WEIGHTS.replace(".safetensors", ".fp16.safetensors")
+    names = [name for name in (WEIGHTS, half) if (folder / name).is_file()]
+    if not names:
+        pickles = sorted(file.name for file in folder.glob("*.bin"))
+        found = f"only pickled weights ({pickles[0]}), which may run code when read" if pickles else "no weights"
+        raise FileNotFoundError(
+            f"{folder} holds {found}; weights must be {WEIGHTS}: download that file, or convert a folder you trust "
+            "with diffusers' save_pretrained(folder, safe_serialization=True)"
+        )
+    try:
+        vae, report = {"AutoencoderKL": AutoencoderKL, "VQModel": VQModel}[kind].from_pretrained(
+            str(folder),
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            variant=None if names[0] == WEIGHTS else "fp16",
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+        )
+        wrong = [*report["missing_keys"], *report["unexpected_keys"], *report.get("mismatched_keys", [])]
+        if wrong:  # diffusers would go on with random numbers in their place
+            raise ValueError(f"{len(wrong)} missing or unknown tensors, the first {wrong[0]}")
+    except Exception as error:  # safetensors, shapes, config keys: many types, one meaning
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"{folder / names[0]} does not fit {CONFIG} or is broken ({type(error).__name__}: {reason}); "
+            "copy or export the folder again"
+        ) from error
+    network: nn.Module = vae
+    return network
+
+
+def _described_by(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the statistics that a diffusers config stands for: `(raw - mean) * scaling_factor / latents_std`."""
+    count = int(config.get("vq_embed_dim") or config["latent_channels"])
+    scale = float(config.get("scaling_factor") or 1.0)
+    shift = float(config.get("shift_factor") or 0.0)
+    mean = config.get("latents_mean") or [shift] * count
+    std = [value / scale for value in config.get("latents_std") or [1.0] * count]
+    return {"mean": list(mean), "std": std, "image_channels": int(config["in_channels"]), "facts": {}}
