@@ -8,10 +8,11 @@ READY := .venv/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-gpu test-slurm lint clean
+.PHONY: help install demo latent test test-slow test-gpu test-slurm lint clean
 
 help:
 	@echo "make demo        train a path model, explain digits with six methods, leave outputs/demo/report.html"
+	@echo "make latent      train latent DiffIG's five parts on digits and compare it with its peers, outputs/latent_main/small/report"
 	@echo "make test        all tests that need neither patience, a GPU nor a cluster"
 	@echo "make test-slow   the patient ones     make test-gpu   those for CUDA     make test-slurm   those for sbatch"
 	@echo "make lint        formatting, lint, types"
@@ -28,6 +29,9 @@ install: $(READY)
 
 demo: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/demo/run.sh
+
+latent: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" experiments/latent_main/run.sh small
 
 test: $(READY)
 	$(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not gpu and not slurm"

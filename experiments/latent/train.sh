@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains the five parts of latent DiffIG: train.sh small|cifar10|paper [overrides of every training]. What is trained is kept,
-# what was interrupted goes on. LATENT_FOLDER names where (outputs/latent/<scale> otherwise).
+# Trains the five parts of latent DiffIG: train.sh small|cifar10|paper [overrides of every training]. A part with a
+# .done file is kept, what was interrupted goes on. LATENT_FOLDER names where (outputs/latent/<scale> otherwise).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scale=${1:?give a scale: small, cifar10 or paper}
@@ -42,9 +42,11 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 train() { # name, module and its overrides
     local name=$1
     shift
+    if [ -e "$folder/$name.done" ]; then return 0; fi
     echo "$(date +%T)  $name" >&2
     diffig-train "scale=$scale" "latent.folder=$folder" "hydra.run.dir=$folder/$name" "$@" >"$folder/$name.log" 2>&1 ||
         { echo "$name failed; see $folder/$name.log" >&2 && tail -n 5 "$folder/$name.log" >&2 && return 1; }
+    touch "$folder/$name.done"
 }
 
 if ((${#part_autoencoder[@]})); then
@@ -67,4 +69,5 @@ for name in faithfulness complexity faithfulness_centred complexity_centred; do
 done
 at_once=1
 room
-echo "$(date +%T)  parts of latent DiffIG: $folder" >&2
+python experiments/latent/picture.py "$folder"
+echo "$(date +%T)  parts of latent DiffIG: $folder; how they were learnt: $folder/training.png" >&2

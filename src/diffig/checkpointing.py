@@ -100,7 +100,7 @@ class Checkpoints(ModelCheckpoint):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         partial = f"{filepath}.part"
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
             os.replace(partial, filepath)
         trainer.strategy.barrier()

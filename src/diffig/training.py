@@ -95,14 +95,16 @@ def _label(cfg: DictConfig, output: Path) -> None:
 
 def latent_paths(cfg: DictConfig) -> LatentPathData:
     """Return the training paths between latents that the config describes."""
-    autoencoder = build(cfg.autoencoder)
-    space = build(cfg.latents.space, autoencoder=autoencoder)
+    encoded = cfg.latents.space._target_.endswith("LatentSpace")
+    space = build(cfg.latents.space, **({"autoencoder": build(cfg.autoencoder)} if encoded else {}))
     data: LatentPathData = build(cfg.latents, dataset=build(cfg.dataset), space=space, baseline=build(cfg.baseline))
     return data
 
 
 def _path_diffusion(cfg: DictConfig) -> Recipe:
     latent = cfg.module.prior._target_.endswith("LatentPrior.new")
+    if latent and not cfg.latents.space._target_.endswith("LatentSpace"):
+        raise ValueError("module=latent_diffusion learns latent sequences; set latents=stick_breaking")
     data = latent_paths(cfg) if latent else build(cfg.fields)
     prior = build(cfg.module.prior)
     if latent:

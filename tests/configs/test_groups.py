@@ -187,6 +187,18 @@ def own_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def latent_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained parts of latent DiffIG for grey 8 x 8 images, where `latent.folder` has them."""
+    from diffig.diffusion.latent_prior import LatentPrior
+    from diffig.generative import Autoencoder
+
+    folder = tmp_path_factory.mktemp("latent")
+    Autoencoder.small(1, channels=(8, 8, 8)).save(folder / "autoencoder" / "autoencoder")
+    LatentPrior.new(5, 16, width=16, depth=1, heads=2).save(folder / "path_model" / "prior.safetensors")
+    return folder
+
+
 @pytest.mark.parametrize("objective", options("objective"))
 def test_objective(objective: str, batch: Batch, network: Any) -> None:
     score = build(composed("objective", objective).objective)(network)
@@ -214,8 +226,9 @@ def test_baseline(baseline: str, batch: Batch) -> None:
 
 @pytest.mark.parametrize("guidance", options("guidance"))
 @pytest.mark.parametrize("method", options("method"))
-def test_method(method: str, guidance: str, batch: Batch, network: Any) -> None:
-    cfg = composed("method", method)
+def test_method(method: str, guidance: str, batch: Batch, network: Any, latent_parts: Path) -> None:
+    cfg = composed("method", method, "latent.sample_steps=4")
+    cfg.latent.folder = str(latent_parts)
     if guidance != "default" and "guidance" not in cfg.method:
         pytest.skip("a method without guidance")
     cfg.guidance = composed("guidance", guidance).guidance

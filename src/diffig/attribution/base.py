@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -80,6 +81,9 @@ class Attributor(ABC):
             indices: `(B,)` the images' dataset indices, the key of their randomness; 0 ... B - 1 otherwise.
             options: what only some methods take, such as field DiffIG's `region`.
         """
+        unknown = set(options) - set(inspect.signature(self.explain).parameters)
+        if unknown:
+            raise ValueError(f"{self.name} takes no {sorted(unknown)}; the diffig methods take region")
         integral = self.explain(inputs, baselines, target, indices, **options)
         return (integral.attribution, integral.gap) if return_convergence_delta else integral.attribution
 

@@ -15,6 +15,7 @@ from diffig.baselines import Baseline
 from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
+from diffig.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.basis import Basis
 from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule
@@ -29,6 +30,7 @@ class FieldDiffIG(PathAttributor):
         score, baseline, seed: as in `Attributor`.
         basis, schedule, n_knots, grid: of the field, see `FieldSpace`.
         guidance: energies and strengths.
+        learned: guidance by trained networks, see `LearnedGuidance`.
         prior: a `FieldPrior` or the path of its file; the shipped one where none is given.
         sample_steps, concentration, cell_size: of the sampling, see `FieldPath`.
         steps: backward images for each path, all proposals and their guidance included: what guidance spends the
@@ -50,6 +52,7 @@ class FieldDiffIG(PathAttributor):
         n_knots: int = 16,
         grid: Sequence[int] = (8, 8),
         guidance: Guidance | None = None,
+        learned: LearnedGuidance | None = None,
         prior: FieldPrior | str | FilePath | None = None,
         sample_steps: int = 10,
         concentration: float | Sequence[float] = 1.0,
@@ -71,7 +74,7 @@ class FieldDiffIG(PathAttributor):
             )
         self.space = FieldSpace(basis, schedule, n_knots, (int(grid[0]), int(grid[1])))
         law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
-        self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size)
+        self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
         options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
         super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
         self._region: Tensor | None = None
@@ -79,7 +82,9 @@ class FieldDiffIG(PathAttributor):
     @property
     def guidance_strengths(self) -> dict[str, float]:
         """Strength of each guidance energy by name, and the number of proposals."""
-        return {**self.field.guidance.strengths, "proposals": float(self.field.guidance.proposals)}
+        learned = self.field.learned
+        strengths = {**learned.strengths, "omega": learned.omega} if learned.active else {}
+        return {**self.field.guidance.strengths, "proposals": float(self.field.guidance.proposals), **strengths}
 
     def explain(
         self,

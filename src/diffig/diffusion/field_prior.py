@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diffig.diffusion.law import law_errors
 from diffig.diffusion.noise import NoiseSchedule, Prediction
 from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
-from diffig.diffusion.sampler import Shift, ddim
+from diffig.diffusion.sampler import Push, Shift, ddim
 
 SHIPPED = str(files("diffig.diffusion") / "field_prior.safetensors")
 
@@ -53,14 +53,20 @@ class FieldPrior(PathPrior):
         return law_errors(samples, batch["cell_size"]), samples
 
     def sample(
-        self, noise: Tensor, concentration: Tensor, cell_size: Tensor, n_steps: int = 10, shift: Shift | None = None
+        self,
+        noise: Tensor,
+        concentration: Tensor,
+        cell_size: Tensor,
+        n_steps: int = 10,
+        shift: Shift | None = None,
+        push: Push | None = None,
     ) -> Tensor:
         """Return fields `(..., T - 1, h, w)` from standard normal `noise` of that shape; see `ddim`.
 
         Args:
-            noise: leading axes (images, bands) are folded for the denoiser and given back to `shift`.
+            noise: leading axes (images, bands) are folded for the denoiser and given back to guidance.
             concentration, cell_size: `(N,)` with `N` the first axis of `noise`.
-            n_steps, shift: of the sampler.
+            n_steps, shift, push: of the sampler.
         """
         lead = noise.shape[:-3]
         fold = int(torch.tensor(lead[1:]).prod()) if len(lead) > 1 else 1
@@ -69,7 +75,7 @@ class FieldPrior(PathPrior):
         def denoise(noisy: Tensor, time: Tensor) -> Tensor:
             return self.clean(noisy.reshape(-1, *noise.shape[-3:]), time, *laws).view(noise.shape)
 
-        return ddim(noise, denoise, self.noise, n_steps, shift)
+        return ddim(noise, denoise, self.noise, n_steps, shift, push)
 
     @classmethod
     def load(cls, path: str | FilePath | None = None) -> FieldPrior:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from diffig.baselines import Baseline, Constant
 from diffig.checks import check_at_least
 from diffig.data.module import ImageDataModule
+from diffig.diffusion.field_sequence import FieldSequence
 from diffig.diffusion.latent_space import LatentSpace
 from diffig.diffusion.noising import first_counter, noising, stream, taken_in_turn
 from diffig.diffusion.prior import PathBatch
@@ -41,7 +42,13 @@ class PathDraws:
     """
 
     def __init__(
-        self, starts: Tensor, ends: Tensor, space: LatentSpace, concentration: Sequence[float], seed: int, split: Split
+        self,
+        starts: Tensor,
+        ends: Tensor,
+        space: LatentSpace | FieldSequence,
+        concentration: Sequence[float],
+        seed: int,
+        split: Split,
     ) -> None:
         self.starts, self.ends, self.space = starts, ends, space
         self.concentration, self.seed, self.split = tuple(concentration), seed, split
@@ -86,7 +93,7 @@ class LatentPathData(LightningDataModule):
 
     Args:
         dataset: its training images make the training paths, its validation images the others.
-        space: latent coordinates; its autoencoder encodes every image once.
+        space: latent coordinates, whose autoencoder encodes every image once, or fields as sequences.
         baseline: where paths start; several references take turns.
         concentration: range of `a`, drawn log-uniformly; the paper's is 1 to 20.
         images, val_images: of the training and of the validation part, the first so many of a random order; None for
@@ -100,7 +107,7 @@ class LatentPathData(LightningDataModule):
     def __init__(
         self,
         dataset: ImageDataModule,
-        space: LatentSpace,
+        space: LatentSpace | FieldSequence,
         baseline: Baseline | None = None,
         concentration: Sequence[float] = (1.0, 20.0),
         images: int | None = None,
@@ -177,7 +184,8 @@ class LatentPathData(LightningDataModule):
         """What an exported prior tells about its law."""
         law = {"n_knots": self.space.n_knots, "spacing": self.space.spacing, "concentration": list(self.concentration)}
         data = {"dataset": self.dataset.name, "images": len(self.draws("train").ends), "baseline": self.baseline.name}
-        return {**law, **data, "seed": self.seed}
+        field = self.space.facts if isinstance(self.space, FieldSequence) else {}
+        return {**law, **field, **data, "seed": self.seed}
 
     def train_dataloader(self) -> DataLoader[PathBatch]:
         """Return the loader of the next paths; the trainer asks anew for every epoch and after a resume."""
@@ -195,6 +203,7 @@ class LatentPathData(LightningDataModule):
         """Return decoded paths `(3 or C, H, W)` in [0, 1], each true one above the sampled one of the same ends."""
         from torchvision.utils import make_grid
 
+        assert isinstance(self.space, LatentSpace), "sequences of fields have no model of their own"
         count = min(count, len(true))
         shown = torch.linspace(0, true.shape[1] - 1, min(points, true.shape[1])).round().long()
         pairs = torch.stack([true[:count], sampled[:count]], 1).flatten(0, 1)[:, shown].cpu()

@@ -186,7 +186,17 @@ def variant() -> str:
         return ""
     telling = (
         *("method.", "baseline.", "guidance.nodes=", "guidance.start=", "guidance.stop=", "guidance.units="),
-        *("preprocess=", "image_size=", "dataset.resize_mode=", "target=", "gig."),
+        *(
+            "learned=",
+            "learned.form=",
+            "latent.name=",
+            "latent.sample",
+            "preprocess=",
+            "image_size=",
+            "dataset.resize_mode=",
+            "target=",
+            "gig.",
+        ),
     )
     own = ("method.rule=", "method.nodes=")
     given = (override.lstrip("+~") for override in HydraConfig.get().overrides.task)

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.diffusion.field_prior import FieldPrior
+from diffig.diffusion.field_sequence import FieldSequence
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance.guidance import Guidance
+from diffig.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import AlphaPath, blend
 from diffig.paths.stick_breaking import draw_concentration
@@ -28,6 +30,7 @@ class FieldPath(PathGenerator):
         sample_steps: `S`, denoising steps.
         concentration: of the law asked of the prior, or a range drawn from for each path.
         cell_size: side of the cells, in places of the field's grid.
+        learned: guidance by networks that were trained on `FieldSequence`s of the same space.
     """
 
     is_random = True
@@ -40,6 +43,7 @@ class FieldPath(PathGenerator):
         sample_steps: int = 10,
         concentration: float | Sequence[float] = 1.0,
         cell_size: int = 2,
+        learned: LearnedGuidance | None = None,
     ) -> None:
         if prior.n_knots != space.n_knots:
             raise ValueError(
@@ -49,6 +53,8 @@ class FieldPath(PathGenerator):
         self.space, self.prior, self.guidance = space, prior, guidance or Guidance()
         self.sample_steps = check_at_least(sample_steps, 1, "sample_steps", "denoising steps")
         self.concentration, self.cell_size = concentration, cell_size
+        self.learned = learned or LearnedGuidance()
+        self.learned.check_noise(prior.noise)
 
     def generate(
         self,
@@ -79,7 +85,26 @@ class FieldPath(PathGenerator):
         components = self.space.basis.components(images - baselines)
         masks = None if region is None else candidates(region.to(images), n_paths)
 
+        sequences = FieldSequence(self.space)
+        ends = (sequences.encode(baselines), sequences.encode(images)) if self.learned.active else None
+        levels = self.prior.noise.grid(self.sample_steps, images)
+        alphas, sigmas = self.prior.noise(levels)
+
+        def climb(field: Tensor, time: Tensor) -> Tensor:
+            assert ends is not None
+            whole = sequences.join(field.to(images), *ends)
+            return self.learned.omega * sequences.inner(self.learned.gradient(whole, time)).to(field)
+
+        def push(mean: Tensor, variance: Tensor, time: Tensor) -> Tensor:
+            return variance * climb(mean, time)
+
         def shift(field: Tensor, noisy: Tensor, step: int) -> Tensor:
+            if self.learned.active and not pushes:
+                learnt = sigmas[step].square() / alphas[step] * climb(noisy, levels[step])
+                return learnt + energies(field, step)
+            return energies(field, step)
+
+        def energies(field: Tensor, step: int) -> Tensor:
             if not self.guidance.acts(step, self.sample_steps):
                 return torch.zeros_like(field)
             width = max(1, score.chunk_size // self.guidance.nodes)
@@ -92,8 +117,10 @@ class FieldPath(PathGenerator):
 
         prior = self.prior.to(device=images.device)
         cell_size = torch.full_like(concentration, float(self.cell_size))
-        steer = shift if self.guidance.active else None
-        field = prior.sample(noise.float(), concentration, cell_size, self.sample_steps, steer).to(images)
+        pushes = self.learned.active and self.learned.form == "posterior_mean"
+        steer = shift if self.guidance.active or (self.learned.active and not pushes) else None
+        moved = push if pushes else None
+        field = prior.sample(noise.float(), concentration, cell_size, self.sample_steps, steer, moved).to(images)
         return self.space.path(images, baselines, self.space.decode(field, concentration), components)
 
     def _shift(

@@ -122,7 +122,11 @@ class Guidance:
             values, gradients = values.view(-1, self.nodes), gradients.view_as(nodes)
         else:
             values, gradients = nodes.new_zeros(nodes.shape[:2]), torch.zeros_like(nodes)
-        mask = None if region is None else adaptive_avg_pool2d(region.to(progress), (progress.shape[-2], progress.shape[-1]))
+        mask = (
+            None
+            if region is None
+            else adaptive_avg_pool2d(region.to(progress), (progress.shape[-2], progress.shape[-1]))
+        )
         return PathView(progress, points, nodes, values, gradients, mask)
 
     def shift(self, view: PathView, field: Tensor) -> Tensor:

@@ -51,14 +51,9 @@ class LatentPath(PathGenerator):
                 f"the prior was trained for {prior.n_knots} knots and the space has {space.n_knots}; set "
                 f"n_knots={prior.n_knots} or train a prior with `diffig-train module=latent_diffusion`"
             )
-        for _, guide in (learned or LearnedGuidance()).terms:
-            if guide.schedule.config != prior.noise.config:
-                raise ValueError(
-                    f"the network for {guide.quantity} was trained on the noise {guide.schedule.config} and the path "
-                    f"model on {prior.noise.config}; train it with the same module.schedule"
-                )
         self.space, self.prior = space, prior
         self.learned, self.energies = learned or LearnedGuidance(), energies or Guidance()
+        self.learned.check_noise(prior.noise)
         self.sampler, self.clip = sampler, clip
         self.sample_steps = check_at_least(sample_steps, 1, "sample_steps", "denoising steps; the paper takes 100")
         self.concentration = concentration

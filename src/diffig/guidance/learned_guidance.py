@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from diffig.diffusion.noise import NoiseSchedule
 from diffig.guidance.learned import PathScore, Quantity
 
 Form = Literal["posterior_mean", "epsilon"]
@@ -59,6 +60,15 @@ class LearnedGuidance:
     def active(self) -> bool:
         """Whether anything is guided."""
         return bool(self.terms)
+
+    def check_noise(self, noise: NoiseSchedule) -> None:
+        """Raise ValueError where a network was trained on another noise schedule than `noise`."""
+        for _, score in self.terms:
+            if score.schedule.config != noise.config:
+                raise ValueError(
+                    f"the network for {score.quantity} was trained on the noise {score.schedule.config} and the path "
+                    f"model on {noise.config}; train it with the same module.schedule"
+                )
 
     def gradient(self, noisy: Tensor, time: Tensor) -> Tensor:
         """Return `g` `(N, T + 1, d)` for sequences of that shape at one noise level."""

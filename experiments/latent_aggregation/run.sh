@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The operators that join ten candidates. Usage: run.sh [small|cifar10|paper] [overrides of every evaluation...]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+scale=${1:-small}
+shift || true
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+out=outputs/latent_aggregation/$scale
+experiments/latent/train.sh "$scale"
+evaluate() { diffig-evaluate -m experiment=latent_aggregation "scale=$scale" "hydra.sweep.dir=$out/$1" "${@:2}"; }
+evaluate unguided "$@"
+evaluate guided learned=centred learned.lambda_faith=1000 "$@"
+evaluate best_guided learned=centred learned.lambda_faith=1000 aggregation=best_guided "$@"
+evaluate spi method=spi "$@"
+diffig-report "runs=$out" "output=$out/report"

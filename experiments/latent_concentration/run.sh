@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The concentration of the stick-breaking law: one path model that listens to it. Usage: run.sh [small|cifar10|paper] [overrides...]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+scale=${1:-small}
+shift || true
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+out=outputs/latent_concentration/$scale
+experiments/latent/train.sh "$scale"
+folder=$(diffig-evaluate "scale=$scale" --cfg job --package latent | sed -n 's/^folder: //p')
+case $scale in paper) steps=1000000 size=base ;; *) steps=1500 size=tiny ;; esac
+diffig-train module=latent_diffusion "scale=$scale" module.prior.concentration_input=true module.lr=1e-3 \
+    module.prior.size=$size trainer.max_steps=$steps "hydra.run.dir=$folder/listening"
+diffig-evaluate -m experiment=latent_concentration "scale=$scale" "hydra.sweep.dir=$out/latent" \
+    "latent.prior=$folder/listening/prior.safetensors" "$@"
+diffig-evaluate -m experiment=latent_concentration "scale=$scale" "hydra.sweep.dir=$out/spi" method=spi "$@"
+diffig-report "runs=$out" "output=$out/report"

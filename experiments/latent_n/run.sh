@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# How many candidate paths. Usage: run.sh [small|cifar10|paper] [overrides of every evaluation...]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+scale=${1:-small}
+shift || true
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+out=outputs/latent_n/$scale
+experiments/latent/train.sh "$scale"
+evaluate() { diffig-evaluate -m experiment=latent_n "scale=$scale" "hydra.sweep.dir=$out/$1" "${@:2}"; }
+evaluate unguided "$@"
+evaluate guided learned=centred learned.lambda_faith=1000 "$@"
+evaluate spi method=spi "$@"
+diffig-report "runs=$out" "output=$out/report"
