@@ -60,8 +60,9 @@ room() { while (($(jobs -rp | wc -l) >= at_once)); do wait -n; done; }
 train path_model module=latent_diffusion "${part_path_model[@]}" "$@" &
 room
 train labels module=path_labels "${part_labels[@]}" "${labelled[@]}" "$@"
-# What differs between images is easy to learn and nothing that guidance can change: centred networks learn the rest.
-for name in faithfulness complexity faithfulness_centred complexity_centred; do
+# What differs between images is easy to learn and nothing that guidance can change: with CENTRED=1 two more networks
+# learn the rest.
+for name in faithfulness complexity ${CENTRED:+faithfulness_centred complexity_centred}; do
     case $name in *_centred) centre=true ;; *) centre=false ;; esac
     room
     train $name module=path_score module.quantity="${name%_centred}" module.centre=$centre \

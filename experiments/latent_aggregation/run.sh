@@ -6,7 +6,7 @@ scale=${1:-small}
 shift || true
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/latent_aggregation/$scale
-experiments/latent/train.sh "$scale"
+CENTRED=1 experiments/latent/train.sh "$scale"
 evaluate() { diffig-evaluate -m experiment=latent_aggregation "scale=$scale" "hydra.sweep.dir=$out/$1" "${@:2}"; }
 evaluate unguided "$@"
 evaluate guided learned=centred learned.lambda_faith=1000 "$@"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Latent DiffIG against its peers, at N = 1 and N = 10. Usage: run.sh [small|cifar10|paper] [overrides of every evaluation...]
+# Latent DiffIG against its peers, at N = 1 and N = 10; CENTRED=1 adds networks that learnt paths and not images.
+# Usage: run.sh [small|cifar10|paper] [overrides of every evaluation...]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scale=${1:-small}
@@ -21,7 +22,7 @@ mkdir -p "$out"
 } &
 peers=$!
 if [ "$scale" = paper ]; then wait $peers; fi # one device, one evaluation at a time
-evaluate guided method=diffig_latent n_paths=1,10 learned=default,centred learned.lambda_faith=1000 "$@"
+evaluate guided method=diffig_latent n_paths=1,10 "learned=default${CENTRED:+,centred}" learned.lambda_faith=1000 "$@"
 evaluate field method=diffig_field guidance=none n_paths=1,10 "$@"
 if [ "$scale" != paper ]; then wait $peers; fi
 diffig-report "runs=$out" "output=$out/report" reference=ig

@@ -34,7 +34,7 @@ def number(value: float, signed: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return DASH
     size = abs(value)
-    if size < 1e-12:  # what is left of equal numbers is rounding
+    if size < 1e-8:  # what is left of equal numbers is rounding
         return "0"
     if size < 0.0005:
         text = f"{size:.1e}"
