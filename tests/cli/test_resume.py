@@ -49,7 +49,7 @@ def test_kill_and_resume(
     )  # another batch size is no hindrance
     said = capfd.readouterr().out
     assert f"{2 * len(before)} of 12 images have their rows already" in said
-    assert f"gig: {12 - 2 * len(before)} images in" in said
+    assert f"gig, protocol diffig: {12 - 2 * len(before)} images in" in said
     assert {name: (parts / name).stat().st_mtime_ns for name in before} == before, (
         "a finished batch was explained again"
     )

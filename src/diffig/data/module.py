@@ -183,6 +183,8 @@ class ImageDataModule(pl.LightningDataModule):
 
         A trainer asks anew for every epoch and after a resume, and gets what follows the samples it has taken.
         """
+        if self.trainer is None:
+            return self.dataloader(self.train_set, shuffle=True)
         order = EndlessOrder(self.train_set, self.seed, first_counter(self.trainer, self.batch_size))
         mine = taken_in_turn(order, self.trainer)
         count = len(order if mine is None else mine)
