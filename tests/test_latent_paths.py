@@ -734,3 +734,9 @@ def test_the_method_refuses(tmp_path):
 
     with pytest.raises(ValueError, match=r"trained for 6 knots and the space has 9; set n_knots=6"):
         LatentPath(LatentSpace(Lossy(), 9), tiny())
+
+
+def test_a_region_of_another_size_is_refused():
+    method, images = method(), pictures(2)
+    with pytest.raises(ValueError, match=r"region has shape \(1, 1, 2, 2\)"):
+        method.attribute(images, target=0, region=torch.ones(1, 1, 2, 2))

@@ -8,9 +8,10 @@ from pathlib import Path as FilePath
 from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation
-from diffig.attribution.base import Judged, PathAttributor, combine
+from diffig.attribution.base import Judged, combine
 from diffig.attribution.integrate import Integral, Rule, integrate
 from diffig.attribution.quadrature import Nodes
+from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
@@ -23,7 +24,7 @@ from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
-class FieldDiffIG(PathAttributor):
+class FieldDiffIG(RegionalAttributor):
     """Samples fields from a diffusion prior, guides them, integrates along the paths they stand for.
 
     Args:
@@ -77,7 +78,6 @@ class FieldDiffIG(PathAttributor):
         self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
         options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
         super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
-        self._region: Tensor | None = None
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
@@ -85,31 +85,6 @@ class FieldDiffIG(PathAttributor):
         learned = self.field.learned
         strengths = {**learned.strengths, "omega": learned.omega} if learned.active else {}
         return {**self.field.guidance.strengths, "proposals": float(self.field.guidance.proposals), **strengths}
-
-    def explain(
-        self,
-        images: Tensor,
-        baselines: Tensor | float | None = None,
-        target: Tensor | int | None = None,
-        indices: Tensor | None = None,
-        region: Tensor | None = None,
-    ) -> Integral:
-        """Return attribution, gap and waste as `Attributor.explain` does.
-
-        Args:
-            images, baselines, target, indices: as there.
-            region: `(B, 1, H, W)` mask in [0, 1] of what should move first, for `guidance.region`.
-        """
-        if region is not None and region.shape != (len(images), 1, *images.shape[-2:]):
-            raise ValueError(
-                f"region has shape {tuple(region.shape)}; it must be {(len(images), 1, *images.shape[-2:])}, one mask "
-                "of the image's size for each image"
-            )
-        self._region = region
-        try:
-            return super().explain(images, baselines, target, indices)
-        finally:
-            self._region = None
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         proposals = self.field.guidance.proposals

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation, aggregate
-from diffig.attribution.base import Judged, PathAttributor, combine
+from diffig.attribution.base import Judged, combine
 from diffig.attribution.integrate import Integral, Rule, integrate
 from diffig.attribution.quadrature import Nodes
+from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.diffusion.latent_prior import LatentPrior, Sampler
 from diffig.diffusion.latent_space import Codec, LatentSpace
@@ -29,7 +30,7 @@ from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
-class LatentDiffIG(PathAttributor):
+class LatentDiffIG(RegionalAttributor):
     """Samples latent sequences, guides them, decodes them and integrates gradients along them.
 
     Args:
@@ -87,33 +88,12 @@ class LatentDiffIG(PathAttributor):
         self.best_guided = aggregation == "best_guided"
         options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
         super().__init__(score, self.sequences, baseline, seed, steps=steps - spent, **options)  # type: ignore[arg-type]
-        self._region: Tensor | None = None
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
         """Strength of each term of the guidance by name."""
         learned = self.sequences.learned
         return {**self.sequences.energies.strengths, **learned.strengths, "omega": learned.omega}
-
-    def explain(
-        self,
-        images: Tensor,
-        baselines: Tensor | float | None = None,
-        target: Tensor | int | None = None,
-        indices: Tensor | None = None,
-        region: Tensor | None = None,
-    ) -> Integral:
-        """Return attribution, gap and waste as `Attributor.explain` does.
-
-        Args:
-            images, baselines, target, indices: as there.
-            region: `(B, 1, H, W)` mask in [0, 1] of what should move first, for `guidance.region`.
-        """
-        self._region = region
-        try:
-            return super().explain(images, baselines, target, indices)
-        finally:
-            self._region = None
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         if isinstance(self.sequences.space.autoencoder, nn.Module):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path as FilePath
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffig.diffusion.prior import PathBatch, PathPrior
+from diffig.optimisation import adamw_with_cosine
 
 
 class PathDiffusion(LightningModule):
@@ -69,12 +68,9 @@ class PathDiffusion(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
-        optimizer = torch.optim.AdamW(self.prior.denoiser.parameters(), self.lr, weight_decay=self.weight_decay)
-        total = max(2, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, min(self.warmup, total // 2))
-        rising = LinearLR(optimizer, 1 / warmup, total_iters=warmup)
-        schedule = SequentialLR(optimizer, [rising, CosineAnnealingLR(optimizer, total - warmup)], [warmup])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(
+            self.prior.denoiser.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup
+        )
 
     def export(self, output: FilePath, facts: dict[str, Any] | None = None) -> None:
         """Write `prior.safetensors` into the folder `output`; `facts` join what the prior tells about itself."""

@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffig.baselines import Blur
 from diffig.data.batch import Batch
 from diffig.data.module import ImageDataModule
 from diffig.generative.autoencoder import Autoencoder
 from diffig.generative.losses import kl_to_standard, laplacian_l1, measure_reconstruction, psnr, spread, ssim, stack
+from diffig.optimisation import adamw_with_cosine
 from diffig.randomness import Streams
 
 
@@ -177,12 +177,7 @@ class AutoencoderTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
-        optimizer = torch.optim.AdamW(self.autoencoder.parameters(), self.lr, weight_decay=self.weight_decay)
-        total = max(2, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, min(self.warmup, total // 2))
-        rising = LinearLR(optimizer, 1 / warmup, total_iters=warmup)
-        schedule = SequentialLR(optimizer, [rising, CosineAnnealingLR(optimizer, total - warmup)], [warmup])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(self.autoencoder.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup)
 
     def export(
         self, output: str | FilePath, datamodule: ImageDataModule, facts: dict[str, Any] | None = None

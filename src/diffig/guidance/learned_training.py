@@ -11,12 +11,12 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn.functional import mse_loss
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.noise import NoiseSchedule
 from diffig.diffusion.prior import PathBatch
 from diffig.guidance.learned import PathScore, Quantity
+from diffig.optimisation import adamw_with_cosine
 
 TIMES = (0.0, 0.25, 0.5, 0.75)  # noise times that validation looks at
 
@@ -159,12 +159,7 @@ class PathScoreTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
-        optimizer = torch.optim.AdamW(self.path_score.parameters(), self.lr, weight_decay=self.weight_decay)
-        total = max(2, int(self.trainer.estimated_stepping_batches))
-        warmup = max(1, min(self.warmup, total // 2))
-        rising = LinearLR(optimizer, 1 / warmup, total_iters=warmup)
-        schedule = SequentialLR(optimizer, [rising, CosineAnnealingLR(optimizer, total - warmup)], [warmup])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return adamw_with_cosine(self.path_score.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup)
 
     def export(self, output: str | FilePath, facts: dict[str, Any] | None = None) -> None:
         """Write `path_score.safetensors` into the folder `output`; `facts` join what is known of the labels."""

@@ -1,0 +1,42 @@
+"""Path methods that a user can tell where to look first."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from diffig.attribution.base import PathAttributor
+from diffig.attribution.integrate import Integral
+
+
+class RegionalAttributor(PathAttributor):
+    """A path attributor whose guidance may be given a region; `_region` is set while it explains."""
+
+    _region: Tensor | None = None
+
+    def explain(
+        self,
+        images: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Tensor | int | None = None,
+        indices: Tensor | None = None,
+        region: Tensor | None = None,
+    ) -> Integral:
+        """Return attribution, gap and waste as `Attributor.explain` does.
+
+        Args:
+            images, baselines, target, indices: as there.
+            region: `(B, 1, H, W)` mask in [0, 1] of what should move first, for `guidance.region`.
+
+        Raises:
+            ValueError: the region is no mask of each image's size.
+        """
+        if region is not None and region.shape != (len(images), 1, *images.shape[-2:]):
+            raise ValueError(
+                f"region has shape {tuple(region.shape)}; it must be {(len(images), 1, *images.shape[-2:])}, one mask "
+                "of the image's size for each image"
+            )
+        self._region = region
+        try:
+            return super().explain(images, baselines, target, indices)
+        finally:
+            self._region = None
