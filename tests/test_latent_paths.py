@@ -737,6 +737,6 @@ def test_the_method_refuses(tmp_path):
 
 
 def test_a_region_of_another_size_is_refused():
-    method, images = method(), pictures(2)
+    explainer, images = method(), pictures(2)
     with pytest.raises(ValueError, match=r"region has shape \(1, 1, 2, 2\)"):
-        method.attribute(images, target=0, region=torch.ones(1, 1, 2, 2))
+        explainer.attribute(images, target=0, region=torch.ones(1, 1, 2, 2))
