@@ -734,9 +734,3 @@ def test_the_method_refuses(tmp_path):
 
     with pytest.raises(ValueError, match=r"trained for 6 knots and the space has 9; set n_knots=6"):
         LatentPath(LatentSpace(Lossy(), 9), tiny())
-
-
-def test_a_region_of_another_size_is_refused():
-    explainer, images = method(), pictures(2)
-    with pytest.raises(ValueError, match=r"region has shape \(1, 1, 2, 2\)"):
-        explainer.attribute(images, target=0, region=torch.ones(1, 1, 2, 2))
