@@ -57,7 +57,7 @@ class ScoreFunction:
     def logits(self, images: Tensor) -> Tensor:
         """Return the classifier's logits `(B, K)` of images `(B, C, H, W)`, without a graph."""
         check_images(images)
-        with self._borrowed(), torch.no_grad():
+        with self.borrowed(), torch.no_grad():
             logits = torch.cat([self.classifier(chunk) for chunk in images.split(self.chunk_size)])
         self.cost += Cost(len(images), 0)
         return logits
@@ -66,25 +66,26 @@ class ScoreFunction:
         """Return the scores `(B,)` of images `(B, C, H, W)` for the classes `targets` `(B,)`, without a graph."""
         check_targets(targets, len(images))
         logits = self.logits(images)
-        return self._read(logits, targets)
+        return self.read(logits, targets)
 
     def value_and_grad(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores `(B,)` and their gradients `(B, C, H, W)` with respect to the images."""
         check_images(images)
         check_targets(targets, len(images))
         values, gradients = [], []
-        with self._borrowed(), torch.inference_mode(False), torch.enable_grad():
+        with self.borrowed(), torch.inference_mode(False), torch.enable_grad():
             for chunk, labels in zip(images.split(self.chunk_size), targets.split(self.chunk_size), strict=True):
                 # A clone leaves inference mode, so that this also works inside Trainer.predict.
                 leaf = chunk.detach().clone().requires_grad_()
-                scores = self._read(self.classifier(leaf), labels.clone())
+                scores = self.read(self.classifier(leaf), labels.clone())
                 (gradient,) = torch.autograd.grad(scores.sum(), leaf)
                 values.append(scores.detach())
                 gradients.append(gradient)
         self.cost += Cost(len(images), len(images))
         return torch.cat(values), torch.cat(gradients)
 
-    def _read(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def read(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the scores `(B,)` that the objective reads off `logits` `(B, K)`, with the graph they came with."""
         if logits.ndim != 2:
             raise ValueError(f"the classifier returned shape {tuple(logits.shape)}; logits of shape (B, K) are needed")
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < logits.shape[1]:
@@ -102,9 +103,16 @@ class ScoreFunction:
             return chosen
         return chosen - logits.scatter(1, index, -torch.inf).amax(1)
 
+    def charge(self, forward_images: int, backward_images: int = 0) -> None:
+        """Add to the bill what a method sent through the classifier by itself."""
+        self.cost += Cost(forward_images, backward_images)
+
     @contextlib.contextmanager
-    def _borrowed(self) -> Iterator[None]:
-        """The classifier in evaluation mode, given back with every sub-module's own mode."""
+    def borrowed(self) -> Iterator[None]:
+        """The classifier in evaluation mode, given back with every sub-module's own mode.
+
+        For methods that look inside: they call the classifier themselves and `charge` what it cost.
+        """
         modes = [(module, module.training) for module in self.classifier.modules()]
         self.classifier.eval()
         try:

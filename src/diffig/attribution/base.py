@@ -54,7 +54,10 @@ class Attributor(ABC):
 
     @property
     def multiplies_by_inputs(self) -> bool:
-        """True: attributions are contributions to the score, as Captum's and Quantus' callers want to know."""
+        """Whether attributions are contributions to the score, as Captum's and Quantus' callers want to know.
+
+        Where they are not (a gradient, a heat map), sums mean nothing and a method may report a gap of NaN.
+        """
         return True
 
     def has_convergence_delta(self) -> bool:
@@ -77,7 +80,8 @@ class Attributor(ABC):
             inputs: `(B, C, H, W)` in [0, 1].
             baselines: `(B, C, H, W)` or `(1, C, H, W)`, or one pixel value; the method's own baseline otherwise.
             target: `(B,)` classes or one class; the predicted classes otherwise.
-            return_convergence_delta: also return the gap, sum of attributions minus `F(x) - F(x')`.
+            return_convergence_delta: also return the gap, sum of attributions minus `F(x) - F(x')`, where `x'` is
+                the path's own start: methods that choose it themselves (Blur IG, AGI, IG2) say so.
             indices: `(B,)` the images' dataset indices, the key of their randomness; 0 ... B - 1 otherwise.
             options: what only some methods take, such as field DiffIG's `region`.
         """
@@ -113,7 +117,9 @@ class Attributor(ABC):
         references = self._references(images, baselines, streams)
         parts = [self._explain(images, reference, targets, streams) for reference in references]
         attribution, gap, waste = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
-        bad = ~(attribution.flatten(1).isfinite().all(1) & gap.isfinite())  # an end may fail where no node does
+        bad = ~attribution.flatten(1).isfinite().all(1)
+        if self.multiplies_by_inputs:
+            bad |= ~gap.isfinite()  # an end may fail where no node does
         warn_non_finite(bad, indices, "score or gradient")
         attribution[bad], gap[bad], waste[bad] = torch.nan, torch.nan, torch.nan
         return Integral(attribution, gap, waste)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Subset
 
 from diffig.attribution.base import Attributor
-from diffig.baselines import Average, Baseline, Dataset
+from diffig.baselines import Average, Dataset
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build
 from diffig.diffusion.field_prior import SHIPPED
@@ -90,15 +90,16 @@ def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
 def explain_with(cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier) -> Attributor:
     """Return the attributor of the config, with its score and baseline."""
     score = build(cfg.objective)(classifier)
-    baseline = build(cfg.baseline)
-    _fill_banks(baseline, datamodule, cfg.seed)
-    attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed)
+    attributor: Attributor = build(cfg.method)(score, baseline=build(cfg.baseline), seed=cfg.seed)
+    _fill_banks(attributor, datamodule, cfg.seed)
     return attributor
 
 
-def _fill_banks(baseline: Baseline, datamodule: ImageDataModule, seed: int, size: int = 256) -> None:
-    """Give `Dataset` baselines their training images."""
-    for part in baseline.baselines if isinstance(baseline, Average) else [baseline]:
+def _fill_banks(attributor: Attributor, datamodule: ImageDataModule, seed: int, size: int = 256) -> None:
+    """Give `Dataset` baselines, and methods with `references` of their own, their training images."""
+    baseline = attributor.baseline
+    parts = baseline.baselines if isinstance(baseline, Average) else [baseline]
+    for part in [*parts, getattr(attributor, "references", None)]:
         if isinstance(part, Dataset) and part.bank is None:
             images = datamodule.train_set
             order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:size].tolist()
