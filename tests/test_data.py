@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from diffig.data import Batch
-from diffig.data.cifar10 import TRAIN_FILES, Cifar10
+from diffig.data.cifar10 import Cifar10
 from diffig.data.digits import Digits
 from diffig.data.image_folder import ImageFolder
 from diffig.data.mnist import Mnist
@@ -56,7 +56,7 @@ def mnist(folder: Path, *, train: bool) -> Mnist:
 
 def cifar10(folder: Path) -> Cifar10:
     (folder / "cifar-10-batches-py").mkdir(exist_ok=True)
-    for number, name in enumerate([*TRAIN_FILES, "test_batch"]):
+    for number, name in enumerate([*Cifar10.train_files, "test_batch"]):
         data = RNG.integers(0, 256, (20, 3072), dtype=np.uint8)
         # Both ages of the format: the published one is of Python 2, with text as bytes.
         content = {"data": data, "labels": [label % 10 for label in range(20)]}

@@ -356,7 +356,7 @@ def make_files(dataset: str, folder: Path) -> list[str]:
     if dataset in ("npz", "cifar10_npz"):
         np.savez(folder / "few.npz", x=rng.integers(0, 256, (20, 6, 6, 3), dtype=np.uint8), y=labels)
         return [f"dataset.path={folder}/few.npz", f"dataset.train_path={folder}/few.npz"]
-    if dataset == "mnist":
+    if dataset in ("mnist", "fashion_mnist"):
         images = rng.integers(0, 256, (20, 6, 5), dtype=np.uint8)
         (folder / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
         (folder / "t10k-labels-idx1-ubyte").write_bytes(idx(labels.astype(np.uint8)))
@@ -368,6 +368,28 @@ def make_files(dataset: str, folder: Path) -> list[str]:
             data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
             (folder / name).write_bytes(pickle.dumps({b"data": data, b"labels": labels.tolist()}, protocol=2))
         return [f"dataset.path={folder}"]
+    if dataset == "cifar100":
+        import pickle
+
+        for name in ("train", "test"):
+            data = rng.integers(0, 256, (20, 3072), dtype=np.uint8)
+            (folder / name).write_bytes(pickle.dumps({"data": data, "fine_labels": labels.tolist()}))
+        return [f"dataset.path={folder}"]
+    if dataset == "flowers102":
+        from scipy.io import savemat
+
+        (folder / "jpg").mkdir()
+        for seed in range(20):
+            (folder / "jpg" / f"image_{seed + 1:05d}.jpg").write_bytes(jpeg(seed))
+        savemat(folder / "imagelabels.mat", {"labels": [labels + 1]})
+        savemat(folder / "setid.mat", {"trnid": [range(1, 11)], "valid": [range(11, 16)], "tstid": [range(16, 21)]})
+        return [f"dataset.path={folder}", "dataset.size=8"]
+    if dataset == "imagenet":
+        for seed in range(4):
+            inner = folder / "val" / f"n0000000{seed % 2}"
+            inner.mkdir(parents=True, exist_ok=True)
+            (inner / f"{seed}.JPEG").write_bytes(jpeg(seed))
+        return [f"dataset.path={folder}", "dataset.size=8", "dataset.resize=10", "dataset.num_classes=2"]
     if dataset == "oxford_pet":
         (folder / "images").mkdir()
         for seed in range(40):

@@ -36,6 +36,26 @@ class ImageSet(Dataset[tuple[Tensor, int, int]], ABC):
     def image(self, position: int) -> Tensor:
         """Return the image at ``position``: float32 (C, H, W) in [0, 1]."""
 
+    def mask(self, position: int) -> Tensor | None:
+        """Return where the object is at ``position``; None where that is not known, as in most datasets.
+
+        uint8 (1, H, W): 1 inside the object, 0 outside, 255 where it is not to be counted.
+        """
+        return None
+
+    def masks(self, indices: Sequence[int]) -> Tensor | None:
+        """Return the masks uint8 (B, 1, H, W) of images by index, all 0 where one has none; None where none has.
+
+        Raises:
+            KeyError: no image has such an index.
+        """
+        places = {int(index): position for position, index in enumerate(self.indices)}
+        found = [self.mask(places[index]) for index in indices]
+        known = next((mask for mask in found if mask is not None), None)
+        if known is None:
+            return None
+        return torch.stack([torch.zeros_like(known) if mask is None else mask for mask in found])
+
     @abstractmethod
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
         """Return the same kind of dataset with the images at ``positions``; they keep their indices."""

@@ -13,7 +13,7 @@ from diffig.data.image_sets import ArrayImages
 from diffig.data.module import ImageDataModule, Splits, split_off_validation
 from diffig.data.splits import stratified_split
 
-FOLDERS = ("raw", "MNIST/raw")
+FOLDERS = ("raw", "MNIST/raw", "FashionMNIST/raw")
 
 
 class Mnist(ImageDataModule):
@@ -24,7 +24,7 @@ class Mnist(ImageDataModule):
     LeCun, Cortes and Burges 1998.
 
     Args:
-        path: folder of the files, or one that torchvision made (files in ``MNIST/raw``).
+        path: folder of the files, or one that torchvision made (files in ``MNIST/raw`` or ``FashionMNIST/raw``).
         test_images: name of the file in that folder; likewise the next three.
         test_labels: see test_images.
         train_images: see test_images.
