@@ -294,7 +294,7 @@ def test_page_is_whole_and_reaches_nothing_outside(sweep: tuple[Path, Report]) -
     assert not page.unbalanced
     assert not page.stack
     assert len(page.ids) == len(set(page.ids))
-    assert page.tags["svg"] == 6
+    assert page.tags["svg"] == 8
     assert page.tags["img"] == 2
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
@@ -321,7 +321,16 @@ def test_page_escapes_what_runs_say(tmp_path: Path, sweep: tuple[Path, Report]) 
 def test_figures_share_colours_and_captions_state_findings(sweep: tuple[Path, Report]) -> None:
     comparison = sweep[1].comparisons[0]
     captions = {figure.name: figure.caption for figure in comparison.figures}
-    assert set(captions) == {"ranked", "curves", "guidance", "factor-baseline", "cost", "gap"}
+    assert set(captions) == {
+        "ranked",
+        "mean-ranks",
+        "agreement",
+        "curves",
+        "guidance",
+        "factor-baseline",
+        "cost",
+        "gap",
+    }
     assert "is above ig baseline=black by ." in captions["ranked"]
     assert captions["guidance"].startswith("faithfulness: best at 0.")
     assert "lowest mean deletion curve" in captions["curves"]
@@ -446,7 +455,7 @@ def test_command_line_prints_the_ranking_and_its_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("diffig.config")
-    from diffig.cli.report import main
+    from diffig.cli.report import program as main
 
     root = tiny(tmp_path / "runs", {"ig": [1.0, 2.0, 3.0], "diffig_field": [1.5, 2.6, 3.4]})
     monkeypatch.chdir(tmp_path)
@@ -457,7 +466,20 @@ def test_command_line_prints_the_ranking_and_its_errors(
     assert "report.html" in out
     assert (root / "report.html").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]  # Hydra leaves nothing behind
-    for arguments, message in ((["runs=none"], "no rows.parquet below: none"), ([], "runs is not set")):
+    monkeypatch.setattr(sys, "argv", ["diffig-report", f"runs={root}", "bootstrap.n=100", "compare=diffig_field,ig"])
+    main()
+    out = " ".join(capsys.readouterr().out.split())
+    assert (
+        "diffid: diffig_field and ig cannot be told apart, difference +.500 [+.400, +.600], better on 100 % of 3" in out
+    )
+    assert "Price for one image: diffig_field 8 backward images" in out
+    assert "cannot be told apart" in (root / "report.html").read_text()
+    for arguments, message in (
+        (["runs=none"], "no rows.parquet below: none"),
+        ([], "runs is not set"),
+        ([f"runs={root}", "compare=ig"], "must name two"),
+        ([f"runs={root}", "compare=ig,gig"], "'gig' is neither"),
+    ):
         monkeypatch.setattr(sys, "argv", ["diffig-report", *arguments])
         with pytest.raises(SystemExit, match=message):
             main()

@@ -1,6 +1,7 @@
 """diffig-report: tables and one HTML page from the rows of finished runs.
 
 diffig-report runs=outputs/evaluate
+diffig-report runs=outputs/sweeps compare=diffig_field,ig        # is it better, by how much, how sure
 diffig-report 'runs=[outputs/a,outputs/b]' reference=guided_ig headline=insertion_minus_deletion formats=[html,pdf]
 """
 
@@ -39,6 +40,7 @@ def main(cfg: DictConfig) -> None:
             formats=list(cfg.formats),
             n=cfg.bootstrap.n,
             seed=cfg.seed,
+            pair=None if cfg.compare is None else [str(name) for name in cfg.compare],
         )
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f"diffig-report: {error}") from None
@@ -46,6 +48,8 @@ def main(cfg: DictConfig) -> None:
     for comparison in report.comparisons:
         console.print(terminal_table(comparison))
         console.print(" ".join(comparison.sentences), markup=False, highlight=False)
+        for sentence in comparison.duel:
+            console.print(f"  {sentence}", markup=False, highlight=False)
     for notice in [*report.notices, *(notice for c in report.comparisons for notice in c.notices)]:
         console.print(f"Note: {notice}", style="yellow", markup=False, highlight=False)
     if report.failures:
@@ -87,5 +91,14 @@ def terminal_table(comparison: Comparison, most: int = 20) -> Table:
     return table
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """Run `main`; `compare=a,b` means the list `compare=[a,b]`, for hydra would take it for a sweep."""
+    sys.argv[1:] = [
+        f"compare=[{given.removeprefix('compare=')}]" if given.startswith("compare=") and "[" not in given else given
+        for given in sys.argv[1:]
+    ]
     main()
+
+
+if __name__ == "__main__":
+    program()

@@ -35,6 +35,7 @@ def build_report(
     formats: Sequence[str] = ("md", "csv", "tex", "html"),
     n: int = 10_000,
     seed: int = 0,
+    pair: Sequence[str] | None = None,
 ) -> Report:
     """What was written where, with all tables as data frames.
 
@@ -47,6 +48,7 @@ def build_report(
         formats: any of ``md csv tex html pdf``.
         n: resamples of bootstrap and permutation test.
         seed: of both.
+        pair: two methods or settings to compare in every metric.
 
     Raises:
         FileNotFoundError: no rows.
@@ -55,6 +57,8 @@ def build_report(
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise ValueError(f"formats={unknown} unknown; choose from {', '.join(FORMATS)}.")
+    if pair is not None and len(pair) != 2:
+        raise ValueError(f"compare={list(pair)} must name two methods or settings, as in compare=spi,ig.")
     found = find_runs(runs)
     rows, notices = read_rows(found.row_files)
     metrics = sorted(rows["metric"].unique())
@@ -83,7 +87,9 @@ def build_report(
         own = own.assign(setting=label_settings(own))
         own_curves = curves_of(curves, own)
         try:
-            comparisons.append(compare(name, own, own_curves, metric, reference, n, seed, draw))
+            comparisons.append(
+                compare(name, own, own_curves, metric, reference, n, seed, draw, (pair[0], pair[1]) if pair else None)
+            )
         except LookupError as error:
             refused.append(str(error.args[0]))
             notices.append(f"{name} is left out: {error.args[0]}")

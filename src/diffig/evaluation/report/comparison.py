@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from diffig.evaluation.report.duel import duel
+from diffig.evaluation.report.families import family_table
 from diffig.evaluation.report.figures import draw
 from diffig.evaluation.report.figures.canvas import Figure, Style, styles
-from diffig.evaluation.report.notes import disagreements_of, notices_of, overview_of
+from diffig.evaluation.report.notes import disagreements_of, every_image, notices_of, overview_of
 from diffig.evaluation.report.ranking import find_reference, pair_with, rank_settings
 from diffig.evaluation.report.verdict import verdict
 
@@ -36,6 +38,9 @@ class Comparison:
     figures: list[Figure] = field(default_factory=list)
     look: dict[str, Style] = field(default_factory=dict)
     overview: pd.DataFrame | None = None
+    families: pd.DataFrame | None = None
+    images: pd.DataFrame | None = None
+    duel: list[str] = field(default_factory=list)
 
 
 def compare(
@@ -47,16 +52,18 @@ def compare(
     n: int,
     seed: int,
     with_figures: bool,
+    pair: tuple[str, str] | None = None,
 ) -> Comparison:
-    """The comparison of `rows` by `metric`, against the setting or method `wanted`.
+    """The comparison of `rows` by `metric`, against the setting or method `wanted`; `pair` is compared in every metric.
 
     Raises:
-        LookupError: if these rows have no such reference.
+        LookupError: if these rows have no such reference or no such pair.
     """
     metrics = [metric, *sorted(m for m in rows["metric"].unique() if m != metric)]
     ranked = {m: rank_settings(rows, m, n, seed) for m in metrics}
     try:
         reference = find_reference(ranked[metric], wanted)
+        sides = duel(rows, ranked, pair, n, seed) if pair else []
     except ValueError as error:
         raise LookupError(str(error)) from error
     paired = {m: pair_with(rows, m, reference, n, seed) for m in metrics if reference in set(ranked[m]["setting"])}
@@ -67,7 +74,7 @@ def compare(
     rival = reference if reference != winner or len(top) == 1 else top.iloc[1]["setting"]
     title, sentences, facts = verdict(rows, top, paired[metric], metric, reference, n, seed)
     protocol = str(rows["protocol"].iloc[0])
-    shown = draw(rows, curves, top, paired[metric], metric, reference, look, n, seed) if with_figures else []
+    shown = draw(rows, curves, ranked, paired[metric], metric, reference, look, n, seed) if with_figures else []
     suffix = f" Protocol: {protocol}." if protocol else ""
     figures = [figure._replace(caption=figure.caption + suffix) for figure in shown]
     return Comparison(
@@ -88,4 +95,7 @@ def compare(
         figures=figures,
         look=look,
         overview=overview_of(best, ranked, metrics),
+        families=family_table(ranked, list(best["setting"]), metric),
+        duel=sides,
+        images=every_image(rows, metric, list(best["setting"])),
     )

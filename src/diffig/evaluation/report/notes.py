@@ -70,6 +70,19 @@ def disagreements_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, m
     ]
 
 
+def every_image(rows: pd.DataFrame, metric: str, settings: list[str], most: int = 8) -> pd.DataFrame | None:
+    """Label, prediction and the metric of the best settings, one line for each image; None for more than 2,000."""
+    import pandas as pd
+
+    values = image_table(rows, metric)[settings[:most]]
+    if not 1 < len(values) <= 2000:
+        return None
+    about = rows.drop_duplicates("image_index").set_index("image_index").reindex(values.index)
+    spread = values.max(axis=1) - values.min(axis=1)
+    frame = pd.DataFrame({name: about[name].map(_plain) for name in ("label", "prediction")})
+    return frame.join(values).assign(spread=spread).reset_index()
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return DASH if np.isnan(value) else f"{value:g}"

@@ -20,6 +20,7 @@ RANKED_TITLES = {
     "high": "to",
     "images": "Images",
     "seeds": "Seeds",
+    "seed_sd": "s.d. over seeds",
     "backward_images": "Backward",
     "forward_images": "Forward",
     "seconds": "Seconds",
@@ -74,6 +75,8 @@ def rank_settings(rows: pd.DataFrame, metric: str, n: int = 10_000, seed: int = 
                 "high": high,
                 "images": len(finite),
                 "seeds": own["seed"].nunique(dropna=False),
+                # How far a whole run moves when only its random numbers change; the interval is over images alone.
+                "seed_sd": own.groupby("seed")["value"].mean().std(ddof=1),
                 "backward_images": own["backward_images"].mean(),
                 "forward_images": own["forward_images"].mean(),
                 "seconds": own["seconds"].mean(),

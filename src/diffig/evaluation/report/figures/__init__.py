@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diffig.evaluation.report.figures.agreement import agreement_figure
 from diffig.evaluation.report.figures.canvas import Figure, Style
 from diffig.evaluation.report.figures.cost import cost_figure
+from diffig.evaluation.report.figures.critical_difference import rank_figure
 from diffig.evaluation.report.figures.curves import curves_figure
 from diffig.evaluation.report.figures.factor import factor_figures
 from diffig.evaluation.report.figures.gap import gap_figure
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def draw(
     rows: pd.DataFrame,
     curves: pd.DataFrame | None,
-    table: pd.DataFrame,
+    ranked: dict[str, pd.DataFrame],
     pairs: pd.DataFrame,
     metric: str,
     reference: str,
@@ -34,13 +36,17 @@ def draw(
     Args:
         rows: of one comparison, with the column `setting`.
         curves: of the same settings, None where no run has any.
-        table, pairs: ranked and paired table of `metric`.
+        ranked: ranked table of every metric.
+        pairs: paired table of `metric`.
         metric, reference, look: what is drawn, against which setting, in which colours.
         n, seed: of the bootstrap.
     """
+    table = ranked[metric]
     best = table[~table["method"].duplicated()]
     figures = [
         ranked_figure(table, pairs, metric, reference, look),
+        rank_figure(rows, best, metric, look),
+        agreement_figure(ranked, best, metric),
         curves_figure(curves, best, metric, look) if curves is not None else None,
         *heatmap_figures(rows, metric, n, seed),
         path_number_figure(rows, table, metric, reference, look, n, seed),

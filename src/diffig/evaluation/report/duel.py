@@ -1,0 +1,49 @@
+"""Is a better than b, by how much, how sure: two settings in every metric."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diffig.evaluation.report.ranking import find_reference, pair_with
+from diffig.evaluation.report.wording import cell, count, estimate, lower_is_better, number, p_text
+from diffig.evaluation.statistics import holm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def duel(rows: pd.DataFrame, ranked: dict[str, pd.DataFrame], pair: tuple[str, str], n: int, seed: int) -> list[str]:
+    """Return sentences that answer it, the headline metric (the first of `ranked`) first; Holm over all metrics.
+
+    Args:
+        rows: of one comparison, with the column `setting`.
+        ranked: ranked table of each metric.
+        pair: two methods or settings; a method stands for its best setting in the headline metric.
+        n, seed: of bootstrap and permutation test.
+
+    Raises:
+        ValueError: an unknown name, or the same setting twice.
+    """
+    headline = next(iter(ranked))
+    a, b = (find_reference(ranked[headline], name) for name in pair)
+    if a == b:
+        raise ValueError(f"compare={','.join(pair)} names {a!r} twice; name two settings")
+    both = rows[rows["setting"].isin([a, b])]
+    found = {m: pair_with(both, m, b, n, seed) for m, t in ranked.items() if {a, b} <= set(t["setting"])}
+    pairs = {metric: table.iloc[0] for metric, table in found.items() if len(table)}
+    corrected = holm([line["p"] for line in pairs.values()])
+    sentences = []
+    for (metric, line), p in zip(pairs.items(), corrected, strict=True):
+        lower = lower_is_better(metric)
+        sure = p < 0.05 and (line["low"] > 0 or line["high"] < 0)
+        better = (line["difference"] < 0) == lower
+        said = f"{a} is {'better' if better else 'worse'} than {b}" if sure else f"{a} and {b} cannot be told apart"
+        sentences.append(
+            f"{metric}{' (lower is better)' if lower else ''}: {said}, difference"
+            f" {estimate(line['difference'], line['low'], line['high'], signed=True)}, better on"
+            f" {cell('win_rate', line['win_rate'])} of {line['images']} images, p {p_text(p)}"
+            f" (Holm, {len(pairs)} metrics)."
+        )
+    costs = [ranked[headline].set_index("setting").loc[name] for name in (a, b)]
+    prices = [f"{count(c['backward_images'])} backward images, {number(c['seconds'])} s" for c in costs]
+    return [*sentences, f"Price for one image: {a} {prices[0]}; {b} {prices[1]}."]
