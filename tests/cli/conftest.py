@@ -32,9 +32,9 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
         elif name == "train":
             from diffig.cli.train import main
         elif name == "explain":
-            from diffig.cli.explain import main
+            from diffig.cli.explain import program as main
         else:
-            from diffig.cli.report import main
+            from diffig.cli.report import program as main
         monkeypatch.setattr(sys, "argv", [f"diffig-{name}", *words])
         GlobalHydra.instance().clear()
         root = logging.getLogger()

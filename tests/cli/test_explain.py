@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 Program = Callable[..., int]
-SMALL = ("dataset.size=8", "classifier.width=8", "steps=48", "hydra.run.dir=run")
+SMALL = ("dataset.size=8", "classifier.width=8", "steps=48", "hydra.run.dir=run", "films=false")
 
 
 @pytest.fixture
@@ -47,11 +47,52 @@ def test_a_file_a_region_and_a_named_target(explain: Program, tmp_path: Path) ->
     assert (summary["target"], summary["target_index"]) == ("1", 1)
 
 
+def test_several_methods_beside_each_other_with_films(explain: Program, tmp_path: Path) -> None:
+    assert explain("image=3", "method=ig,gig,gradient_x_input", "films=true", "frames=6") == 0
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    assert [line["method"] for line in summary["methods"]] == ["ig", "gig", "gradient_x_input"]
+    assert [line["backward_images"] for line in summary["methods"]] == [48, 48, 1]
+    kept = load_file(run / "attribution.safetensors")
+    assert set(kept) == {"image", "attribution", "attribution.ig", "attribution.gig", "attribution.gradient_x_input"}
+    assert torch.equal(kept["attribution"], kept["attribution.ig"])
+    assert not torch.equal(kept["attribution.ig"], kept["attribution.gig"])
+    for name in ("path", "removal"):
+        film = Image.open(run / f"{name}.gif")
+        assert film.n_frames == 6
+        first = film.convert("RGB").tobytes()
+        film.seek(5)
+        assert film.convert("RGB").tobytes() != first
+        assert Image.open(run / f"{name}.png").width > 600
+    page = (run / "index.html").read_text()
+    assert all(f'src="{name}"' in page for name in ("attribution.png", "path.gif", "path.png", "removal.gif"))
+    assert "http" not in page
+    assert page.count('<th scope="row">') == 3
+
+
+def test_a_folder_of_images(explain: Program, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pixels = torch.zeros(12, 12, dtype=torch.uint8)
+    (tmp_path / "photos" / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.png", "more/b & c.png")):
+        pixels[3:9, 4 + 3 * number] = 255
+        Image.fromarray(pixels.numpy()).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no image")
+    assert explain("image=photos", "method=ig") == 0
+    assert "2 images explained, 1 left out" in "".join(capfd.readouterr())
+    run = tmp_path / "run"
+    assert {folder.name for folder in run.iterdir() if (folder / "summary.json").exists()} == {"a", "more_b & c"}
+    page = (run / "index.html").read_text()
+    assert "more_b%20%26%20c/attribution.png" in page
+    assert "broken.jpg cannot be read as an image" in page
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["image=missing.jpg"], "no image at missing.jpg"),
         (["image=100000"], "choose 0 to"),
+        (["image=."], "no image below ."),
+        (["image=3", "method=ig,nonsense"], "nonsense"),
         (["image=3", "target=77"], "target=77 is no class; choose 0 to 9"),
         (["image=3", "target=sevenn"], "target='sevenn' is no class name"),
         (["image=3", "guidance.region=1"], "no region is given"),

@@ -1,10 +1,13 @@
-"""diffig-explain: explain one image with one method.
+"""diffig-explain: explain an image, or a folder of images, with one or more methods.
 
 diffig-explain image=12
+diffig-explain image=12 method=diffig_field,ig,gig
 diffig-explain image=cat.jpg classifier=torchvision classifier.name=resnet18 classifier.checkpoint=resnet18.pt
 """
 
 from __future__ import annotations
+
+import sys
 
 import hydra
 from omegaconf import DictConfig
@@ -15,15 +18,34 @@ from diffig.config import CONF_DIR
 
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="explain")
 def main(cfg: DictConfig) -> None:
-    """Explain `cfg.image` and leave picture, attribution and summary in the output folder."""
+    """Explain `cfg.image` and leave pictures, attributions and a summary in the output folder."""
 
     def task(cfg: DictConfig) -> None:
         from diffig.evaluation.explain import explain  # seconds of imports, after --help and --cfg
 
-        print(explain(cfg))
+        print(explain(cfg, [with_method(name) for name in cfg.methods or []]))
 
     run(task, cfg)
 
 
-if __name__ == "__main__":
+def with_method(name: str) -> DictConfig:
+    """Return the config of this command with another method."""
+    from hydra import compose
+    from hydra.core.hydra_config import HydraConfig
+
+    kept = [given for given in HydraConfig.get().overrides.task if not given.startswith(("method=", "methods="))]
+    return compose("explain", [*kept, f"method={name}"])
+
+
+def program() -> None:
+    """Run `main`; `method=a,b` means several methods, for hydra would take it for a sweep."""
+    if not {"-m", "--multirun"} & set(sys.argv):
+        sys.argv[1:] = [
+            f"methods=[{given.removeprefix('method=')}]" if given.startswith("method=") and "," in given else given
+            for given in sys.argv[1:]
+        ]
     main()
+
+
+if __name__ == "__main__":
+    program()

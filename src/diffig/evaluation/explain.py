@@ -1,150 +1,217 @@
-"""One image from config to files: its attribution, a picture and what it cost."""
+"""Images from config to files: attributions by one or more methods, pictures, films, and what they cost."""
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from diffig.attribution.integrate import Integral
 from diffig.config import build
 from diffig.evaluation.environment import environment
-from diffig.evaluation.gallery import save_explanation
+from diffig.evaluation.explanation.film import save_film, save_strip
+from diffig.evaluation.explanation.inputs import class_names, read_image, sources_of, target_of
+from diffig.evaluation.explanation.page import write_list, write_page
+from diffig.evaluation.explanation.side_by_side import save_side_by_side
+from diffig.evaluation.explanation.tracks import path_track, removal_tracks
 from diffig.evaluation.rows import write_json, write_text
 from diffig.evaluation.run import explain_with, prepare
 
 if TYPE_CHECKING:
+    from diffig.attribution.base import Attributor
     from diffig.classifiers.base import Classifier
 
+log = logging.getLogger("diffig")
 
-def explain(cfg: DictConfig) -> str:
-    """Return a few lines that say what was explained; leave `attribution.png`, `.safetensors` and `summary.json`.
+
+class Asked(NamedTuple):
+    """The classifier with its classes' names, the methods, and the dataset where there is one."""
+
+    classifier: Classifier
+    names: list[str]
+    methods: list[Attributor]
+    datamodule: Any
+
+
+def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
+    """Return a few lines that say what was explained; leave pictures, films, attributions, a summary and a page.
+
+    Args:
+        cfg: of `diffig-explain`; `cfg.image` is a file, a folder of files, or a position in the dataset's test set.
+        methods: configs that differ from `cfg` in the method, for several; `cfg` alone otherwise.
 
     Raises:
-        FileNotFoundError, ValueError: the image or mask cannot be read, or the target is unknown.
+        FileNotFoundError, ValueError: an image or mask cannot be read, or the target is unknown. In a folder a file
+            that cannot be read is left out and named.
     """
-    from safetensors.torch import save_file
-
     output = Path(cfg.dirs.output)
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    image, classifier, names, attributor = _ready(cfg)
-    probabilities = attributor.score.logits(image).softmax(1)[0]
-    target = _target(cfg.target, probabilities, names)
+    if cfg.task not in ("attribution", "counterfactual"):
+        raise ValueError(f"task={cfg.task} is unknown; choose attribution or counterfactual")
+    if cfg.task == "counterfactual":
+        from diffig.evaluation.counterfactual import find_counterfactual
+
+        return find_counterfactual(cfg)
+    sources = sources_of(cfg.image)
+    asked = _asked(cfg, methods or [cfg])
+    if len(sources) == 1:
+        return _explain_one(cfg, asked, sources[0], output)
+    if cfg.region is not None:
+        raise ValueError(
+            f"region={cfg.region} is a mask of one image and image={cfg.image} holds {len(sources)}; give one"
+        )
+    from rich.progress import track
+
+    found, failures = [], []
+    for source in track(sources, "images"):
+        name = Path(str(source)).relative_to(cfg.image).with_suffix("").as_posix().replace("/", "_")
+        try:
+            _explain_one(cfg, asked, source, output / name)
+        except (ValueError, OSError) as error:
+            log.error("%s is left out: %s", source, error)
+            failures.append((str(source), str(error)))
+        else:
+            found.append((name, _read_summary(output / name)))
+    page = write_list(output, found, failures)
+    return f"{len(found)} images explained, {len(failures)} left out\npage: {page}"
+
+
+def _explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) -> str:
+    from safetensors.torch import save_file
+
+    image = _image(cfg, asked, source)
+    folder.mkdir(parents=True, exist_ok=True)
+    probabilities = asked.methods[0].score.logits(image).softmax(1)[0]
+    target = target_of(cfg.target, probabilities, asked.names)
     options: dict[str, Any] = {}
     if cfg.region is not None:
         options["region"] = read_image(cfg.region, (image.shape[-2], image.shape[-1]), grey=True)
-    attributor.score.reset_cost()
-    start = time.perf_counter()
-    integral = attributor.explain(image, target=target, **options)
-    seconds, cost = time.perf_counter() - start, attributor.score.cost
+    lines, maps = [], {}
+    for method in asked.methods:
+        integral, line = _timed(method, image, target, options)
+        lines.append(line)
+        maps[method.name] = integral.attribution[0]
     top = probabilities.topk(min(5, len(probabilities)))
-    ranking = [(names[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
+    first, name = asked.methods[0], asked.names[target]
     summary = {
-        "image": str(cfg.image),
-        "classifier": classifier.name,
-        "method": attributor.name,
-        "baseline": attributor.baseline.name,
-        "objective": attributor.score.objective,
-        "target": names[target],
+        "image": str(source),
+        "classifier": asked.classifier.name,
+        "baseline": first.baseline.name,
+        "objective": first.score.objective,
+        "target": name,
         "target_index": target,
         "probability": float(probabilities[target]),
-        "top": ranking,
-        "gap": float(integral.gap),
-        "waste": float(integral.waste),
+        "top": [(asked.names[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)],
+        **lines[0],
+        "methods": lines,
+        "environment": environment(),
+    }
+    write_json(folder / "summary.json", summary)
+    kept = {"image": image[0].contiguous(), "attribution": maps[first.name].contiguous()}
+    if len(maps) > 1:
+        kept |= {f"attribution.{method}": attribution.clone() for method, attribution in maps.items()}
+    save_file(kept, folder / "attribution.safetensors")
+    title = f"{', '.join(maps)}: {name} ({float(probabilities[target]):.2f})"
+    save_side_by_side(folder / "attribution.png", image[0], maps, summary["top"], name, title)
+    if cfg.films:
+        _films(folder, asked.methods, image, maps[first.name], target, name, cfg.frames)
+    page = write_page(folder, summary)
+    said = [
+        f"{line['method']}: completeness gap {_signed(line['gap'])}, {line['backward_images']} backward images, "
+        f"{line['seconds']:.1f} s"
+        for line in lines
+    ]
+    return "\n".join([title, *said, f"picture: {folder / 'attribution.png'}", f"page: {page}"])
+
+
+def _timed(method: Attributor, image: Tensor, target: int, options: dict[str, Any]) -> tuple[Integral, dict[str, Any]]:
+    method.score.reset_cost()
+    start = time.perf_counter()
+    integral = method.explain(image, target=target, **options)
+    seconds, cost = time.perf_counter() - start, method.score.cost
+    return integral, {
+        "method": method.name,
+        "sum": float(integral.attribution.sum()),
+        "gap": _finite(integral.gap),
+        "waste": _finite(integral.waste),
         "seconds": seconds,
         "forward_images": cost.forward_images,
         "backward_images": cost.backward_images,
-        "environment": environment(),
     }
-    write_json(output / "summary.json", summary)
-    kept = {"image": image[0].contiguous(), "attribution": integral.attribution[0].contiguous()}
-    save_file(kept, output / "attribution.safetensors")
-    title = f"{attributor.name}: {names[target]} ({float(probabilities[target]):.2f})"
-    save_explanation(output / "attribution.png", image[0], integral.attribution[0], title)
-    return (
-        f"{title}, completeness gap {float(integral.gap):+.4f}, {cost.backward_images} backward images, "
-        f"{seconds:.1f} s\npicture: {output / 'attribution.png'}"
-    )
 
 
-def _ready(cfg: DictConfig) -> tuple[Tensor, Classifier, list[str], Any]:
-    """Image `(1, C, H, W)`, classifier, class names and attributor."""
-    position = cfg.image if isinstance(cfg.image, int) else None
-    if position is None and cfg.classifier._target_.rsplit(".", 1)[-1] != "small_cnn":
+def _films(
+    folder: Path, methods: list[Attributor], image: Tensor, attribution: Tensor, target: int, name: str, frames: int
+) -> None:
+    found = [path_track(method, image, target, method.name, frames) for method in methods]
+    tracks = [track for track in found if track is not None][:4]
+    share = torch.linspace(0, 1, frames)
+    if tracks:
+        what = f"score ({methods[0].score.objective} of {name}) along the path"
+        save_film(folder / "path.gif", tracks, share, "share of the path", what)
+        save_strip(folder / "path.png", tracks, share, "share of the path", what)
+    removal = removal_tracks(methods[0].score, image, attribution[None], target, frames)
+    what = f"{methods[0].name}: probability of {name}, the pixels named first put in and taken out"
+    save_film(folder / "removal.gif", removal, share, "share of the pixels", what)
+    save_strip(folder / "removal.png", removal, share, "share of the pixels", what)
+
+
+def _asked(cfg: DictConfig, methods: list[DictConfig]) -> Asked:
+    if not isinstance(cfg.image, int) and cfg.classifier._target_.rsplit(".", 1)[-1] != "small_cnn":
         from diffig.baselines import Dataset
 
         classifier = build(cfg.classifier)
-        if classifier.checkpoint is None:
+        # A network of the user's own may hold its weights from the start.
+        if "checkpoint" in cfg.classifier and getattr(classifier, "checkpoint", None) is None:
             raise ValueError(f"classifier {classifier.name!r} has random weights; set classifier.checkpoint=...")
-        baseline = build(cfg.baseline)
-        if isinstance(baseline, Dataset):
-            raise ValueError("baseline=dataset needs training images; explain an image of a dataset (image=<number>)")
-        attributor = build(cfg.method)(build(cfg.objective)(classifier), baseline=baseline, seed=cfg.seed)
-        image = read_image(cfg.image, (cfg.size, cfg.size), grey=classifier.in_channels == 1)
-        return image, classifier, class_names(classifier), attributor
+        baseline, score = build(cfg.baseline), build(cfg.objective)(classifier)
+        attributors = [build(each.method)(score, baseline=baseline, seed=cfg.seed) for each in methods]
+        for part in [baseline, *(getattr(attributor, "references", None) for attributor in attributors)]:
+            if isinstance(part, Dataset) and part.bank is None:
+                raise ValueError(
+                    "baseline=dataset and methods with reference images need training images; explain an image of a "
+                    "dataset (image=<number>)"
+                )
+        return Asked(classifier, class_names(classifier), attributors, None)
     datamodule, classifier = prepare(cfg)
-    if position is None:
-        channels, height, width = datamodule.image_shape
-        image = read_image(cfg.image, (height, width), grey=channels == 1)
-    else:
-        images = datamodule.test_set
-        if not 0 <= position < len(images):
-            raise ValueError(
-                f"image={position} is not in the test set of {datamodule.name!r}; choose 0 to {len(images) - 1}"
-            )
-        image = images[position][0][None]
     names = [str(name) for name in datamodule.class_names]
     names += [str(index) for index in range(len(names), classifier.num_classes)]
-    return image, classifier, names, explain_with(cfg, datamodule, classifier)
+    return Asked(classifier, names, [explain_with(each, datamodule, classifier) for each in methods], datamodule)
 
 
-def class_names(classifier: Classifier) -> list[str]:
-    """Return the classes' names: ImageNet's for a thousand classes, their numbers otherwise."""
-    if classifier.num_classes == 1000:
-        from torchvision.models import ResNet18_Weights
-
-        return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
-    return [str(index) for index in range(classifier.num_classes)]
-
-
-def read_image(file: str | Path, size: tuple[int, int], grey: bool = False) -> Tensor:
-    """Return an image file as `(1, C, H, W)` in [0, 1]: shorter side resized, centre cropped to `size`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is no image.
-    """
-    from PIL import Image, UnidentifiedImageError
-    from torchvision.transforms.v2 import functional as vision
-
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"no image at {file}; give a file, or image=<number> for an image of the dataset")
-    try:
-        with Image.open(file) as picture:
-            pixels = vision.pil_to_tensor(picture.convert("L" if grey else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as an image ({error}); give a PNG or JPEG") from error
-    scale = max(size[0] / pixels.shape[-2], size[1] / pixels.shape[-1])
-    shape = [max(size[0], round(pixels.shape[-2] * scale)), max(size[1], round(pixels.shape[-1] * scale))]
-    resized = vision.resize(pixels.float() / 255, shape, antialias=True)
-    return vision.center_crop(resized, list(size)).clamp(0, 1)[None]
+def _image(cfg: DictConfig, asked: Asked, source: int | str) -> Tensor:
+    if asked.datamodule is None:
+        return read_image(source, (cfg.size, cfg.size), grey=asked.classifier.in_channels == 1)  # type: ignore[arg-type]
+    if not isinstance(source, int):
+        channels, height, width = asked.datamodule.image_shape
+        return read_image(source, (height, width), grey=channels == 1)
+    images = asked.datamodule.test_set
+    if not 0 <= source < len(images):
+        raise ValueError(
+            f"image={source} is not in the test set of {asked.datamodule.name!r}; choose 0 to {len(images) - 1}"
+        )
+    image: Tensor = images[source][0][None]
+    return image
 
 
-def _target(wanted: Any, probabilities: Tensor, names: list[str]) -> int:
-    if wanted == "auto":
-        return int(probabilities.argmax())
-    if isinstance(wanted, int):
-        if not 0 <= wanted < len(probabilities):
-            raise ValueError(f"target={wanted} is no class; choose 0 to {len(probabilities) - 1}, a name, or auto")
-        return wanted
-    if wanted in names:
-        return names.index(wanted)
-    import difflib
+def _read_summary(folder: Path) -> dict[str, Any]:
+    import json
 
-    near = difflib.get_close_matches(str(wanted), names, 5, 0.5)
-    raise ValueError(
-        f"target={wanted!r} is no class name; {'did you mean ' + str(near) if near else 'use a number, or auto'}"
-    )
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return found
+
+
+def _finite(value: Tensor) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _signed(value: float | None) -> str:
+    return "none" if value is None else f"{value:+.4f}"

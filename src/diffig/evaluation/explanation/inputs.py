@@ -1,0 +1,83 @@
+"""Image files and classes by name: what a user points at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from diffig.data.label_table import EXTENSIONS
+
+if TYPE_CHECKING:
+    from diffig.classifiers.base import Classifier
+
+
+def sources_of(image: int | str) -> list[int | str]:
+    """Return what is to be explained: a position, a file, or every image file below a folder, sorted.
+
+    Raises:
+        FileNotFoundError: a folder without images.
+    """
+    if isinstance(image, int) or not Path(image).is_dir():
+        return [image]
+    files = sorted(str(file) for file in Path(image).rglob("*") if file.suffix.lower() in EXTENSIONS)
+    if not files:
+        raise FileNotFoundError(
+            f"no image below {image} ({', '.join(EXTENSIONS[:4])}, ...); give a file, or image=<number>"
+        )
+    return list(files)
+
+
+def class_names(classifier: Classifier) -> list[str]:
+    """Return the classes' names: ImageNet's for a thousand classes, their numbers otherwise."""
+    if classifier.num_classes == 1000:
+        from torchvision.models import ResNet18_Weights
+
+        return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return [str(index) for index in range(classifier.num_classes)]
+
+
+def read_image(file: str | Path, size: tuple[int, int], grey: bool = False) -> Tensor:
+    """Return an image file as `(1, C, H, W)` in [0, 1]: shorter side resized, centre cropped to `size`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is no image.
+    """
+    from PIL import Image, UnidentifiedImageError
+    from torchvision.transforms.v2 import functional as vision
+
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"no image at {file}; give a file, or image=<number> for an image of the dataset")
+    try:
+        with Image.open(file) as picture:
+            pixels = vision.pil_to_tensor(picture.convert("L" if grey else "RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{file} cannot be read as an image ({error}); give a PNG or JPEG") from error
+    scale = max(size[0] / pixels.shape[-2], size[1] / pixels.shape[-1])
+    shape = [max(size[0], round(pixels.shape[-2] * scale)), max(size[1], round(pixels.shape[-1] * scale))]
+    resized = vision.resize(pixels.float() / 255, shape, antialias=True)
+    return vision.center_crop(resized, list(size)).clamp(0, 1)[None]
+
+
+def target_of(wanted: Any, probabilities: Tensor, names: list[str]) -> int:
+    """Return the class that `wanted` means: `auto` (the likeliest), a number or a name.
+
+    Raises:
+        ValueError: an unknown number or name; near names are offered.
+    """
+    if wanted == "auto":
+        return int(probabilities.argmax())
+    if isinstance(wanted, int):
+        if not 0 <= wanted < len(probabilities):
+            raise ValueError(f"target={wanted} is no class; choose 0 to {len(probabilities) - 1}, a name, or auto")
+        return wanted
+    if wanted in names:
+        return names.index(wanted)
+    import difflib
+
+    near = difflib.get_close_matches(str(wanted), names, 5, 0.5)
+    raise ValueError(
+        f"target={wanted!r} is no class name; {'did you mean ' + str(near) if near else 'use a number, or auto'}"
+    )
