@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from diffig.classifiers.base import Classifier
+from diffig.classifiers.body import head_of
 from diffig.data.batch import Batch
 
 
@@ -22,6 +23,8 @@ class ClassifierModule(pl.LightningModule):
         weight_decay: of AdamW.
         shift: largest random translation of training images in pixels; 0 switches it off.
         flip: whether training images are mirrored at random (wrong for digits and letters).
+        head_only: whether only the last part of the network learns (its `fc`, `classifier` or `heads`); the rest stays
+            in evaluation mode, batch statistics included.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class ClassifierModule(pl.LightningModule):
         weight_decay: float = 1e-2,
         shift: int = 0,
         flip: bool = False,
+        head_only: bool = False,
     ) -> None:
         super().__init__()
         if learning_rate <= 0 or shift < 0:
@@ -43,6 +47,7 @@ class ClassifierModule(pl.LightningModule):
         self.classifier = classifier
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.shift, self.flip = shift, flip
+        self.head = classifier.net.get_submodule(head_of(classifier.net)) if head_only else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, K) of images (B, C, H, W) in [0, 1]."""
@@ -51,7 +56,10 @@ class ClassifierModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Switch to training mode: classifiers are built in evaluation mode, and Lightning keeps modes as they are."""
-        self.classifier.train()
+        if self.head is None:
+            self.classifier.train()
+        else:
+            self.head.train()
 
     def on_fit_end(self) -> None:
         """Leave the classifier in evaluation mode."""
@@ -85,7 +93,8 @@ class ClassifierModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW and its cosine schedule, stepped every batch."""
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        learning = self.classifier if self.head is None else self.head
+        optimizer = torch.optim.AdamW(learning.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(steps, 1))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

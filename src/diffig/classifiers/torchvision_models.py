@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from torch import nn
 
 from diffig.classifiers.base import Classifier, DataFacts, check_fits
+from diffig.classifiers.body import load_body
 from diffig.classifiers.checkpoint import load_weights
 
 Head = Literal["plain", "authors"]
@@ -22,6 +23,7 @@ def torchvision_model(
     head: Head = "plain",
     datamodule: DataFacts | None = None,
     checkpoint: str | Path | None = None,
+    pretrained: str | Path | None = None,
     num_classes: int = 1000,
     mean: Sequence[float] = (0.485, 0.456, 0.406),
     std: Sequence[float] = (0.229, 0.224, 0.225),
@@ -37,6 +39,7 @@ def torchvision_model(
             batch norm, ReLU, dropout, classes; that it replaces all three layers of the head is an assumption).
         datamodule: only checked to fit.
         checkpoint: weights file; ``None`` leaves random weights.
+        pretrained: weights file to begin fine-tuning with, of any number of classes; the head stays random.
         num_classes: K.
         mean: per channel; ImageNet's by default.
         std: likewise.
@@ -68,6 +71,8 @@ def torchvision_model(
     if datamodule is not None:
         check_fits(classifier, datamodule)
         _check_size(classifier, datamodule)
+    if pretrained is not None and checkpoint is None:
+        load_body(classifier, pretrained, ignored=AUXILIARY.get(name, ()))
     return classifier if checkpoint is None else load_weights(classifier, checkpoint, ignored=AUXILIARY.get(name, ()))
 
 
