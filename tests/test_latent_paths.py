@@ -710,6 +710,12 @@ def test_the_region_comes_first():
     assert ahead[-0.5] < ahead[0.0] < ahead[0.5]
 
 
+def test_a_region_of_another_size_is_refused():
+    explainer, (images, _) = method(), pictures()
+    with pytest.raises(ValueError, match=r"region has shape \(1, 1, 2, 2\)"):
+        explainer.attribute(images, target=0, region=torch.ones(1, 1, 2, 2))
+
+
 class Pooled(Lossy):
     """Half the side: other latents than the prior's."""
 

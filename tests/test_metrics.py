@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,40 +15,31 @@ from torch import Tensor, nn
 from diffig.metrics import (
     Completeness,
     DiffID,
+    DiffIDBounds,
+    EfficientRandomization,
     Explained,
+    Infidelity,
     InsertionDeletion,
+    Localisation,
     Metric,
     MetricSuite,
+    MuFidelity,
+    Randomization,
+    Road,
+    Sensitivity,
+    SensitivityN,
     Sparseness,
     Waste,
     diffid_floor_ceiling,
 )
+from diffig.metrics.base import Category
 from diffig.metrics.masking import _tie_keys, order_of, ranks_of
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 from oracle import metrics_oracle as oracle
+from oracle.explained import MEAN, STD, SmallNet, classify, close, explained_batch, take, with_maps
 
 CONF = Path(__file__).parents[1] / "conf" / "metrics"
-MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-
-
-class SmallNet(nn.Module):
-    """A smooth float64 classifier of 3-channel images, with its normalisation inside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.conv, self.head = nn.Conv2d(3, 6, 3, padding=1).double(), nn.Linear(24, 4).double()
-        nn.init.normal_(self.head.weight, std=2.0, generator=torch.Generator().manual_seed(1))
-        self.register_buffer("mean", torch.tensor(MEAN, dtype=torch.float64).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD, dtype=torch.float64).view(1, 3, 1, 1))
-        self.largest_call = 0
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.largest_call = max(self.largest_call, len(images))
-        features = torch.tanh(self.conv((images - self.mean) / self.std))
-        return self.head(nn.functional.adaptive_avg_pool2d(features, 2).flatten(1))
 
 
 class PatchNet(nn.Module):
@@ -68,51 +60,21 @@ class PatchNet(nn.Module):
         return 0.5 + 0.5 * self.template[targets]
 
 
-def explained_batch(count: int = 5, size: int = 6, chunk_size: int = 64, seed: int = 0) -> Explained:
-    draw = torch.Generator().manual_seed(seed)
-    images, maps = (torch.rand(count, 3, size, size, generator=draw, dtype=torch.float64) for _ in range(2))
-    score = ScoreFunction(SmallNet(), chunk_size=chunk_size)
-    targets = score.logits(images).argmax(1)
-    targets[1] = (targets[1] + 1) % 4  # a misclassified image is judged like any other
-    attributions, baselines = maps - 0.5, torch.zeros_like(images)
-    change = score.score(images, targets) - score.score(baselines, targets)
-    score.reset_cost()
-    return Explained(
-        images=images,
-        attributions=attributions,
-        targets=targets,
-        labels=targets.clone(),
-        baselines=baselines,
-        score=score,
-        indices=torch.arange(100, 100 + count),
-        gap=attributions.sum((1, 2, 3)) - change,
-        waste=attributions.abs().sum((1, 2, 3)),
-    )
-
-
-def take(explained: Explained, rows: list[int]) -> Explained:
-    fields = {field.name: getattr(explained, field.name) for field in dataclasses.fields(explained)}
-    return Explained(**{name: value[rows] if isinstance(value, Tensor) else value for name, value in fields.items()})
-
-
-def with_maps(explained: Explained, attributions: Tensor, **changes: Tensor) -> Explained:
-    return dataclasses.replace(explained, attributions=attributions, **changes)
-
-
-def close(actual: Tensor, expected: Tensor, *, atol: float = 1e-9, rtol: float = 1e-7, name: str = "") -> None:
-    np.testing.assert_allclose(actual.numpy(), expected.numpy(), atol=atol, rtol=rtol, err_msg=name)
-
-
-def classify(net: nn.Module):
-    return lambda image: net(torch.from_numpy(image)[None]).detach()[0].tolist()
-
-
 def every_metric() -> MetricSuite:
     return MetricSuite(
         {
             "diffid": DiffID(readouts=("hard", "soft", "soft_diff")),
             "signed": DiffID(signed=True, fill="blur"),
-            "rise": InsertionDeletion(n_steps=6),
+            "bounds": DiffIDBounds(),
+            "rise": InsertionDeletion(n_steps=6, mas=True),
+            "road": Road(fractions=(0.3, 0.8)),
+            "infidelity": Infidelity(share=0.4, grid=3),
+            "sensitivity": Sensitivity(n_draws=2),
+            "localisation": Localisation(tolerance=1),
+            "randomization": Randomization(depths=(0.5, 1.0)),
+            "mufidelity": MuFidelity(grid=3, n_sets=20),
+            "sensitivity_n": SensitivityN(grid=3, shares=(0.2, 0.5), n_sets=12),
+            "emprt": EfficientRandomization(bins=10),
             "completeness": Completeness(),
             "waste": Waste(),
             "sparseness": Sparseness(),
@@ -338,7 +300,7 @@ def test_a_nan_attribution_concerns_its_image_alone() -> None:
     maps[2, 1, 0, 0], maps[3, 0, 0, 0] = torch.nan, torch.inf
     suite = every_metric()
     good, bad = suite.measure(explained), suite.measure(with_maps(explained, maps))
-    for sound, broken in zip(good, bad, strict=True):
+    for sound, broken in zip(good[:2], bad[:2], strict=True):
         for name, value in broken.items():
             assert value[2:].isnan().all(), name
             close(value[:2], sound[name][:2], name=name)
@@ -352,6 +314,7 @@ def test_memory_follows_the_chunk_and_cost_is_what_is_declared() -> None:
         assert explained.score.cost.forward_images == 5 * metric.forwards, metric
         assert explained.score.cost.backward_images == 0
         assert explained.score.classifier.largest_call <= 4
+        assert explained.explain.calls == metric.attributions, metric
     assert DiffID(units=("element",), readouts=("hard",)).forwards == 18
 
 
@@ -371,6 +334,8 @@ def test_float32_is_kept_and_close_to_float64() -> None:
     double, values = suite(explained), suite(single)
     for name, value in values.items():
         assert value.dtype == torch.float32
+        if "randomization" in name or name == "emprt":
+            continue  # another precision draws other random layers
         close(value.double(), double[name], atol=1e-4, rtol=1e-4, name=name)
 
 
@@ -388,7 +353,7 @@ def test_names_carry_the_variant() -> None:
 
 def test_values_and_curves_come_from_the_same_forwards() -> None:
     explained, metric = explained_batch(3), DiffID()
-    values, curves = metric.measure(explained)
+    values, curves, _ = metric.measure(explained)
     assert {name: tuple(curve.shape) for name, curve in curves.items()} == dict.fromkeys(metric.curve_names, (3, 9))
     close((curves["diffid_insertion"] - curves["diffid_deletion"]).mean(1), values["diffid"])
     assert Sparseness().curves(explained) == {}
@@ -401,7 +366,7 @@ def test_every_value_lies_in_its_declared_range() -> None:
     assert list(facts) == suite.names
     for name, line in facts.items():
         assert line.direction in ("higher", "lower", "zero")
-        assert line.category in ("faithfulness", "complexity", "axiom", "path")
+        assert line.category in get_args(Category)
         low, high = line.value_range
         assert ((values[name] >= low) & (values[name] <= high)).all(), name
 

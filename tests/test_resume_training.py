@@ -72,6 +72,10 @@ KINDS = {
         "module=autoencoder", *DIGITS, "dataset.batch_size=200", "module.autoencoder.channels=[8,8]", "module.warmup=2",
         "module.autoencoder.latent_channels=2",
     ),
+    "image_diffusion": (
+        "module=image_diffusion", *DIGITS, "dataset.batch_size=200", "module.diffusion.channels=[8,8]",
+        "module.warmup=2", "module.sample_steps=2",
+    ),
     "classifier": ("module=classifier", *DIGITS, "dataset.batch_size=200"),
 }  # fmt: skip
 

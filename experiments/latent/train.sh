@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains the five parts of latent DiffIG: train.sh small|cifar10|paper [overrides of every training]. A part with a
 # .done file is kept, what was interrupted goes on. LATENT_FOLDER names where (outputs/latent/<scale> otherwise).
+# With IMAGE_DIFFUSION=1 also a diffusion model of images, for ddpath, free_mcg and counterfactuals.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 scale=${1:?give a scale: small, cifar10 or paper}
@@ -8,6 +9,7 @@ shift
 case $scale in
 small)
     part_autoencoder=(dataset.batch_size=32 trainer.max_steps=500)
+    part_diffusion=(dataset.batch_size=32 trainer.max_steps=1500)
     part_path_model=(module.lr=1e-3 trainer.max_steps=1500)
     labelled=(latents.images=256 latents.val_images=32)
     part_labels=(module.count=2048 module.val_count=256)
@@ -15,6 +17,7 @@ small)
     ;;
 cifar10)
     part_autoencoder=(dataset.batch_size=16 "module.autoencoder.channels=[16,32]" trainer.max_steps=1500)
+    part_diffusion=(dataset.batch_size=32 "module.diffusion.channels=[32,64,64]" trainer.max_steps=4000)
     part_path_model=(module.lr=1e-3 trainer.max_steps=1500)
     labelled=(latents.images=256 latents.val_images=32)
     part_labels=(module.count=2048 module.val_count=256)
@@ -23,6 +26,9 @@ cifar10)
 paper)
     # The paper's: a pretrained f8 autoencoder (latent.autoencoder=<diffusers folder>), 1 M steps, batch 64, lr 2e-4.
     part_autoencoder=()
+    # Of images too: a pretrained pipeline of pixels (latent.image_diffusion=<diffusers folder>), or long training.
+    part_diffusion=("module.diffusion.channels=[128,128,256,256,512,512]" module.diffusion.layers=2 module.lr=1e-4
+        trainer.max_steps=500000 callbacks.ema.decay=0.9999)
     part_path_model=(module.prior.size=base trainer.max_steps=1000000 callbacks.ema.decay=0.9999 latents.num_workers=12)
     labelled=(latents.images=3000 latents.val_images=200 latents.num_workers=12)
     part_labels=(module.count=50000 module.val_count=2000)
@@ -68,6 +74,10 @@ for name in faithfulness complexity ${CENTRED:+faithfulness_centred complexity_c
     train $name module=path_score module.quantity="${name%_centred}" module.centre=$centre \
         "${part_score[@]}" "${labelled[@]}" "$@" &
 done
+if [ -n "${IMAGE_DIFFUSION:-}" ]; then
+    room
+    train image_diffusion module=image_diffusion "${part_diffusion[@]}" "$@" &
+fi
 at_once=1
 room
 python experiments/latent/picture.py "$folder"

@@ -132,6 +132,13 @@ def _autoencoder(cfg: DictConfig) -> Recipe:
     return Recipe(module, data, lambda output, steps: module.export(output, data, {"steps": steps}))
 
 
+def _image_diffusion(cfg: DictConfig) -> Recipe:
+    data = build(cfg.dataset)
+    data.setup()
+    module = build(cfg.module, image_shape=data.image_shape)
+    return Recipe(module, data, lambda output, steps: module.export(output, data, {"steps": steps}))
+
+
 def _classifier(cfg: DictConfig) -> Recipe:
     from diffig.classifiers.checkpoint import save_weights
 
@@ -148,9 +155,16 @@ RECIPES: dict[str, Callable[[DictConfig], Recipe]] = {
     "PathDiffusion": _path_diffusion,
     "PathScoreTraining": _path_score,
     "AutoencoderTraining": _autoencoder,
+    "ImageDiffusionTraining": _image_diffusion,
     "ClassifierModule": _classifier,
 }
-EXPORTS = ("prior.safetensors", "path_score.safetensors", "autoencoder/config.json", "classifier.safetensors")
+EXPORTS = (
+    "prior.safetensors",
+    "path_score.safetensors",
+    "autoencoder/config.json",
+    "image_diffusion/diffig.json",
+    "classifier.safetensors",
+)
 
 
 def _finished(output: Path, steps: int) -> bool:

@@ -106,3 +106,39 @@ def test_wandb_offline_leaves_a_run_that_reads_back(evaluate: Evaluate, tmp_path
         assert content["columns"] == list(rows.columns)
         assert len(content["data"]) == len(rows)
     assert len(seen) == 2, "every job is a run of its own"
+
+
+def test_a_randomised_classifier_leaves_curves_over_depths_and_a_picture(evaluate: Evaluate, tmp_path: Path) -> None:
+    words = ("method=gradient_x_input", "metrics=randomization", "limit=4", "pictures=2")
+    assert evaluate(*words, "hydra.run.dir=run") == 0
+    rows = pd.read_parquet(tmp_path / "run" / "rows.parquet")
+    similar = rows[rows["metric"].str.startswith("randomization")]
+    assert similar["metric"].nunique() == 6
+    assert similar["value"].between(-1, 0.999).all()
+    assert rows["backward_images"].eq(1).all(), "the metric's own attributions are not the method's"
+    curves = pd.read_parquet(tmp_path / "run" / "curves.parquet")
+    assert sorted(curves["x"].unique()) == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert len(curves) == 4 * 6 * 5
+    assert (tmp_path / "run" / "randomization.png").is_file()
+    assert evaluate(*words[:1], "limit=4", "hydra.run.dir=plain") == 0
+    assert not (tmp_path / "plain" / "randomization.png").exists()
+
+
+def test_masks_reach_the_localisation_metrics(evaluate: Evaluate, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from diffig.classifiers.small_cnn import small_cnn
+    from oracle.coco import write_coco
+
+    (tmp_path / "coco").mkdir()
+    write_coco(tmp_path / "coco")
+    save_file(small_cnn(num_classes=1000, in_channels=3, width=8).state_dict(), tmp_path / "weights.safetensors")
+    words = (
+        *("dataset=coco_instances", "dataset.path=coco", "dataset.targets=objects", "dataset.size=16"),
+        *("dataset.resize=16", "classifier.checkpoint=weights.safetensors", "target=prediction", "only_correct=false"),
+    )
+    assert evaluate("metrics=localisation", "method=input_magnitude", "hydra.run.dir=run", *words) == 0
+    rows = pd.read_parquet(tmp_path / "run" / "rows.parquet")
+    found = rows.set_index(["metric", "image_index"])["value"].unstack()
+    assert found.loc["mask_share"].tolist() == pytest.approx([80 / 224] * 4)
+    assert (found.loc["relevance_mass"] > found.loc["mask_share"]).all(), "one of the two objects is bright"

@@ -103,3 +103,36 @@ def test_a_folder_of_images(explain: Program, tmp_path: Path, capfd: pytest.Capt
 def test_mistakes(explain: Program, capfd: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert explain(*words) == 1
     assert message in "".join(capfd.readouterr())
+
+
+def test_a_counterfactual(explain: Program, tmp_path: Path) -> None:
+    from diffig.generative import ImageDiffusion
+
+    torch.manual_seed(0)
+    ImageDiffusion.small(1, channels=(8, 8), levels=50).save(
+        tmp_path / "latent" / "image_diffusion" / "image_diffusion"
+    )
+    words = ("task=counterfactual", "image=3", "latent.folder=latent")
+    small = ("counterfactual.n_particles=4", "counterfactual.n_steps=5")
+    assert explain(*words, *small) == 0
+    run = tmp_path / "run"
+    summary = json.loads((run / "summary.json").read_text())
+    kept = load_file(run / "counterfactual.safetensors")
+    assert kept["counterfactual"].shape == kept["image"].shape == (1, 8, 8)
+    difference = kept["counterfactual"] - kept["image"]
+    assert summary["l1"] == pytest.approx(float(difference.abs().mean()), rel=1e-5)
+    assert summary["l2"] == pytest.approx(float(difference.square().mean().sqrt()), rel=1e-5)
+    assert summary["target"] != summary["predicted"]
+    assert summary["flipped"] == (summary["sees_now"] == summary["target"])
+    assert (summary["forward_images"], summary["backward_images"]) == (4 * 5 + 2, 0)
+    assert len(summary["trajectory"]) == 5
+    picture = Image.open(run / "counterfactual.png").convert("L")
+    assert picture.width > 4 * picture.height
+    assert picture.getextrema()[0] < 60 < 200 < picture.getextrema()[1]
+
+
+def test_mistakes_of_counterfactuals(explain: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    assert explain("task=counterfactual", "image=3", "latent.folder=nowhere") == 1
+    assert "module=image_diffusion" in "".join(capfd.readouterr())
+    assert explain("task=nonsense", "image=3") == 1
+    assert "task=nonsense is unknown; choose attribution or counterfactual" in "".join(capfd.readouterr())

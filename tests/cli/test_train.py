@@ -43,3 +43,25 @@ def test_a_classifier_goes_into_an_evaluation(program: Program, tmp_path: Path) 
     assert program("evaluate", *data, *words, "hydra.run.dir=run") == 0
     assert len(pd.read_parquet(tmp_path / "run" / "rows.parquet"))
     assert not (tmp_path / "outputs" / "cache").exists(), "the given weights were used"
+
+
+def test_an_image_diffusion_model_goes_into_an_evaluation(program: Program, cache: Path, tmp_path: Path) -> None:
+    data = ("dataset=digits", "dataset.size=8", "classifier.width=8")
+    words = ("trainer=cpu", "trainer.max_steps=3", "+trainer.limit_val_batches=1", "trainer.log_every_n_steps=1")
+    net = ("dataset.batch_size=16", "module.diffusion.channels=[8,8]", "hydra.run.dir=latent/image_diffusion")
+    assert program("train", "module=image_diffusion", *data, *words, *net) == 0
+    left = tmp_path / "latent" / "image_diffusion"
+    for name in ("unet/config.json", "scheduler/scheduler_config.json", "diffig.json", "model_index.json"):
+        assert (left / "image_diffusion" / name).is_file(), name
+    assert (left / "loss.png").is_file()
+    weights = (left / "image_diffusion" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    assert program("train", "module=image_diffusion", *data, *words, *net) == 0  # nothing is left to do
+    assert (left / "image_diffusion" / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == weights
+    small = ("trainer=cpu", "metrics=fast", "limit=3", "steps=20", "latent.folder=latent", f"dirs.cache={cache}")
+    for method, backward in (("ddpath", 20), ("free_mcg", 0)):
+        more = ("method.n_particles=4",) if method == "free_mcg" else ()
+        assert program("evaluate", *data, *small, f"method={method}", *more, f"hydra.run.dir={method}") == 0
+        rows = pd.read_parquet(tmp_path / method / "rows.parquet")
+        assert (rows["status"] == "ok").all()
+        assert set(rows["method"]) == {method}
+        assert set(rows["backward_images"]) == {backward}

@@ -33,11 +33,15 @@ PROGRAMS = ("evaluate", "explain", "train", "report")
 GLOBAL = ("experiment", "debug", "protocol", "scale")
 # Groups that only diffig-train knows.
 TRAINING = ("module", "fields", "latents", "autoencoder", "callbacks")
+# Groups that only diffig-explain knows.
+EXPLAINING = ("counterfactual",)
 # What a program adds to what a file says.
 GIVEN = {
     "diffig.classifiers.module.ClassifierModule": {"classifier"},
     "lightning.pytorch.Trainer": {"logger", "callbacks", "enable_progress_bar"},
     "diffig.generative.Autoencoder.small": {"image_channels"},
+    "diffig.generative.ImageDiffusion.small": {"image_channels"},
+    "diffig.generative.CounterfactualSearch": {"score", "seed"},
     "diffig.diffusion.latent_prior.LatentPrior.new": {"length", "dim"},
     "diffig.diffusion.latent_space.LatentSpace": {"autoencoder"},
     "diffig.diffusion.latent_data.LatentPathData": {"dataset", "space", "baseline"},
@@ -62,6 +66,8 @@ def program_of(group: str, option: str) -> str:
         return "train" if "diffig-evaluate" not in (CONF / group / f"{option}.yaml").read_text() else "evaluate"
     if group == "dirs":
         return option
+    if group in EXPLAINING:
+        return "explain"
     return "train" if group in TRAINING else "evaluate"
 
 
@@ -79,6 +85,8 @@ def composed(group: str, option: str, *overrides: str) -> DictConfig:
     """The config with one option, in which every key that a user must set is set."""
     cfg = deepcopy(compose_once(program_of(group, option), f"{group}={option}", *overrides))
     cfg.dirs.output, cfg.dirs.cache = "out", "cache"
+    if OmegaConf.is_missing(cfg, "image"):
+        cfg.image = 0
     for node in (cfg.get("dataset"), cfg.get("prior"), cfg.get("autoencoder")):
         if node and OmegaConf.is_missing(node, "path"):
             node.path = "somewhere"
@@ -147,7 +155,7 @@ def test_every_group_of_a_program_has_a_folder() -> None:
         assert named <= set(groups())
 
 
-@pytest.mark.parametrize("group", [group for group in groups() if group not in TRAINING])
+@pytest.mark.parametrize("group", [group for group in groups() if group not in TRAINING + EXPLAINING])
 def test_an_unknown_option_is_answered_with_the_choices(group: str) -> None:
     with pytest.raises(MissingConfigException) as caught:
         compose("evaluate", [f"{group}=nonsense"])
@@ -191,11 +199,12 @@ def own_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def latent_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained parts of latent DiffIG for grey 8 x 8 images, where `latent.folder` has them."""
     from diffig.diffusion.latent_prior import LatentPrior
-    from diffig.generative import Autoencoder
+    from diffig.generative import Autoencoder, ImageDiffusion
 
     folder = tmp_path_factory.mktemp("latent")
     Autoencoder.small(1, channels=(8, 8, 8)).save(folder / "autoencoder" / "autoencoder")
     LatentPrior.new(5, 16, width=16, depth=1, heads=2).save(folder / "path_model" / "prior.safetensors")
+    ImageDiffusion.small(1, channels=(8, 8)).save(folder / "image_diffusion" / "image_diffusion")
     return folder
 
 
@@ -233,11 +242,22 @@ def test_method(method: str, guidance: str, batch: Batch, network: Any, latent_p
         pytest.skip("a method without guidance")
     cfg.guidance = composed("guidance", guidance).guidance
     attributor = build(cfg.method)(ScoreFunction(network), seed=cfg.seed)
+    if isinstance(getattr(attributor, "references", None), Dataset):
+        attributor.references.bank = 1 - batch.images
     assert attributor.name
     attribution = attributor.attribute(batch.images, target=batch.labels)
     assert attribution.shape == batch.images.shape
     assert attribution.isfinite().all()
     assert attribution.abs().sum() > 0
+
+
+@pytest.mark.parametrize("counterfactual", options("counterfactual"))
+def test_counterfactual(counterfactual: str, batch: Batch, network: Any, latent_parts: Path) -> None:
+    cfg = composed("counterfactual", counterfactual, "counterfactual.n_particles=4", "counterfactual.n_steps=3")
+    cfg.latent.folder = str(latent_parts)
+    found = build(cfg.counterfactual)(ScoreFunction(network), seed=0).search(batch.images, 9 - batch.labels)
+    assert found.images.shape == batch.images.shape
+    assert found.trajectory.shape == (2, 3)
 
 
 @pytest.mark.parametrize("prior", options("prior"))
@@ -264,6 +284,10 @@ def test_metrics(metrics: str, batch: Batch, network: Any) -> None:
         indices=batch.indices,
         gap=torch.zeros(2),
         waste=attributions.abs().flatten(1).sum(1),
+        masks=torch.ones(2, 1, 8, 8, dtype=torch.uint8),
+        explain=lambda images, targets, indices, *, seed_shift=0, classifier=None: (
+            images * ScoreFunction(classifier or network).value_and_grad(images, targets)[1]
+        ),
     )
     values = suite(explained)
     assert set(values) == set(suite.names)
@@ -401,6 +425,11 @@ def make_files(dataset: str, folder: Path) -> list[str]:
             inner.mkdir(parents=True, exist_ok=True)
             (inner / f"{seed}.jpg").write_bytes(jpeg(seed))
         return [f"dataset.path={folder}", "dataset.size=8", "dataset.test_images=6"]
+    if dataset == "coco_instances":
+        from oracle.coco import write_coco
+
+        write_coco(folder, count=4)
+        return [f"dataset.path={folder}", "dataset.size=8", "dataset.resize=10"]
     for seed in range(4):  # image_folder, imagenet_folder
         (folder / str(seed % 2)).mkdir(exist_ok=True)
         (folder / str(seed % 2) / f"{seed}.jpg").write_bytes(jpeg(seed))

@@ -20,10 +20,11 @@ from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.diffusion.latent_prior import LatentPrior, Sampler
-from diffig.diffusion.latent_space import Codec, LatentSpace
+from diffig.diffusion.latent_space import LatentSpace
 from diffig.guidance import Guidance
 from diffig.guidance.latent_path import LatentPath
 from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.generator import candidates
 from diffig.randomness import Streams
@@ -96,12 +97,11 @@ class LatentDiffIG(RegionalAttributor):
         return {**self.sequences.energies.strengths, **learned.strengths, "omega": learned.omega}
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        if isinstance(self.sequences.space.autoencoder, nn.Module):
-            self.sequences.space.autoencoder.to(images.device)
         judged = Judged(images, baselines, targets, self.score)
-        path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)
         repeated = candidates(targets, self.n_paths)
-        integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
+        with borrowed(self.sequences.space.autoencoder, images.device):
+            path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)
+            integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
         if self.best_guided:
             return self._best_guided(integral, path)
         return combine(integral, self.aggregation, judged)

@@ -65,6 +65,8 @@ def integrate(
         attribution, waste = _idgi(path, score, targets, cuts, end)
     else:
         attribution, waste = _riemann(path, score, targets, cuts, rule)
+    if path.intended is not None:
+        start, end = score.score(torch.cat(path.intended), targets.repeat(2)).chunk(2)
     return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
 
 

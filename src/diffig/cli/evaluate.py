@@ -10,20 +10,28 @@ import hydra
 from omegaconf import DictConfig
 
 from diffig.cli.launch import run
+from diffig.cli.sweeps import reports_sweeps
 from diffig.config import CONF_DIR
 
 
+@reports_sweeps
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="evaluate")
-def main(cfg: DictConfig) -> None:
-    """Evaluate what `cfg` describes and leave rows, summary and pictures in its output folder."""
+def main(cfg: DictConfig) -> float | None:
+    """Evaluate what `cfg` describes and leave rows, summary and pictures in its output folder.
 
-    def task(cfg: DictConfig) -> None:
-        from diffig.evaluation.run import evaluate  # seconds of imports, after --help and --cfg have had their chance
+    Returns:
+        The mean of `cfg.searched` over images, for a sweeper to search by; None where no metric has that name.
+    """
 
-        evaluate(cfg)
+    def task(cfg: DictConfig) -> float | None:
+        from diffig.evaluation.run import evaluate, mean_of  # seconds of imports, after --help and --cfg
+
+        rows = evaluate(cfg)
         print(f"rows and pictures: {cfg.dirs.output}")
+        return mean_of(rows, cfg.searched)
 
-    run(task, cfg)
+    found: float | None = run(task, cfg)
+    return found
 
 
 if __name__ == "__main__":

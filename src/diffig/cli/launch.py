@@ -11,6 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffig.cli.ranks import prepare_ranks
+from diffig.cli.sweeps import mark
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -29,15 +32,19 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     from omegaconf.errors import OmegaConfBaseException
 
     quiet()
-    refuse_spawning_sweeps(cfg)
     many = HydraConfig.get().mode == RunMode.MULTIRUN
+    folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        return task(cfg)
+        prepare_ranks(cfg)
+        mark(folder, "running")
+        (folder / "error.txt").unlink(missing_ok=True)  # of an earlier start
+        result = task(cfg)
+        mark(folder, "done")
+        return result
     except (*USER_ERRORS, OmegaConfBaseException) as error:
         message = one_line(error, cfg)
         log.debug("trace", exc_info=True)
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        mark(folder, "failed")
         (folder / "error.txt").write_text(f"{message}\n\n{traceback.format_exc()}")
         log.error("%s", message)
         if many or os.environ.get("HYDRA_FULL_ERROR"):
@@ -67,23 +74,6 @@ def quiet() -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*litlogger.*", ".*LeafSpec.*", ".*smaller than the logging.*"):
+    texts = (".*does not have many workers.*", ".*litlogger.*", ".*LeafSpec.*", ".*smaller than the logging.*")
+    for text in (*texts, ".*`srun` command is available.*"):  # a cluster's head is a place to work on as well
         warnings.filterwarnings("ignore", message=text)
-
-
-def refuse_spawning_sweeps(cfg: DictConfig) -> None:
-    """Raise where a sweep would start processes that start the sweep again (Lightning's subprocess launcher)."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    trainer = cfg.get("trainer", {})
-    strategy, devices = str(trainer.get("strategy", "auto")), trainer.get("devices", 1)
-    count = devices if isinstance(devices, int) else 1 if isinstance(devices, str) else len(devices)
-    # Lightning takes ddp where several devices are asked for and no strategy is named.
-    launcher = strategy.startswith("ddp") and not strategy.startswith(("ddp_spawn", "ddp_fork", "ddp_notebook"))
-    spawns = launcher or (strategy == "auto" and count != 1)
-    if HydraConfig.get().mode == RunMode.MULTIRUN and spawns and "LOCAL_RANK" not in os.environ:
-        raise SystemExit(
-            f"trainer.strategy={strategy} cannot run inside a sweep (-m): every rank would start the sweep again. "
-            "Run single jobs without -m, or use trainer.strategy=ddp_spawn, or one device for each job"
-        )

@@ -10,9 +10,11 @@ import hydra
 from omegaconf import DictConfig
 
 from diffig.cli.launch import run
+from diffig.cli.sweeps import reports_sweeps
 from diffig.config import CONF_DIR
 
 
+@reports_sweeps
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """Train what `cfg.module` describes; return the validation loss for a sweeper to minimise."""

@@ -1,9 +1,11 @@
 """Photographs as files: class sub-folders, or a table of labels, in a folder or a .zip."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -14,6 +16,10 @@ from diffig.data.image_sets import ImageSet
 from diffig.data.label_table import LabelledFiles, read_labelled_files
 from diffig.data.module import ImageDataModule, Splits, split_off_validation
 from diffig.data.storage import Storage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from PIL.Image import Resampling
 
 WANTED = "a folder or .zip with class sub-folders, or with labels.csv (columns file,label[,category]) and images"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -65,18 +71,21 @@ class ImageFiles(ImageSet):
             raise ValueError(
                 f"{self.files[position]} in {self.storage.path} is not a readable image ({error}); replace or remove it"
             ) from error
-        if self.resize_mode == "squash":
-            picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        else:
-            width, height = picture.size
-            shorter = min(width, height)
-            if shorter != self.resize:
-                # Rounds down, as torchvision's Resize does, so that published accuracies are met.
-                scaled = (int(self.resize * width / shorter), int(self.resize * height / shorter))
-                picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-            left, top = (round((side - self.size) / 2) for side in picture.size)
-            picture = picture.crop((left, top, left + self.size, top + self.size))
+        picture = self.square(picture, Image.Resampling.BILINEAR)
         return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy()).float() / 255
+
+    def square(self, picture: Picture, resampling: Resampling) -> Picture:
+        """Return the picture cropped or squashed to a square of side ``size``."""
+        if self.resize_mode == "squash":
+            return picture.resize((self.size, self.size), resampling)
+        width, height = picture.size
+        shorter = min(width, height)
+        if shorter != self.resize:
+            # Rounds down, as torchvision's Resize does, so that published accuracies are met.
+            scaled = (int(self.resize * width / shorter), int(self.resize * height / shorter))
+            picture = picture.resize(scaled, resampling)
+        left, top = (round((side - self.size) / 2) for side in picture.size)
+        return picture.crop((left, top, left + self.size, top + self.size))
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
         """Return the files at ``positions``; they keep their indices."""

@@ -37,24 +37,21 @@ class ImageSet(Dataset[tuple[Tensor, int, int]], ABC):
         """Return the image at ``position``: float32 (C, H, W) in [0, 1]."""
 
     def mask(self, position: int) -> Tensor | None:
-        """Return where the object is at ``position``; None where that is not known, as in most datasets.
+        """Return where the object is at ``position``, uint8 (1, H, W); None throughout datasets that do not say.
 
-        uint8 (1, H, W): 1 inside the object, 0 outside, 255 where it is not to be counted.
+        1 inside the object, 0 outside, 255 where it is not to be counted; without a 1 where this image has no object.
         """
         return None
 
     def masks(self, indices: Sequence[int]) -> Tensor | None:
-        """Return the masks uint8 (B, 1, H, W) of images by index, all 0 where one has none; None where none has.
+        """Return the masks uint8 (B, 1, H, W) of images by index; None in datasets without masks.
 
         Raises:
             KeyError: no image has such an index.
         """
         places = {int(index): position for position, index in enumerate(self.indices)}
-        found = [self.mask(places[index]) for index in indices]
-        known = next((mask for mask in found if mask is not None), None)
-        if known is None:
-            return None
-        return torch.stack([torch.zeros_like(known) if mask is None else mask for mask in found])
+        found = [mask for index in indices if (mask := self.mask(places[index])) is not None]
+        return torch.stack(found) if found else None
 
     @abstractmethod
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:

@@ -7,8 +7,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from diffig.data.checks import existing_path
-from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule, ResizeMode
+from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, ImageFiles, PhotoDataModule, ResizeMode
 from diffig.data.label_table import EXTENSIONS
+from diffig.data.masked_files import MaskedFiles, Region
 from diffig.data.module import Splits, split_off_validation
 from diffig.data.storage import Storage
 
@@ -23,7 +24,8 @@ class OxfordPet(PhotoDataModule):
     """Datamodule of Oxford-IIIT Pet; images (3, size, size) in [0, 1].
 
     A class is a breed, named as the files are; labels are the published class numbers minus 1, which is the
-    alphabetical order of breeds without regard to case. The index is the position among all image files, sorted.
+    alphabetical order of breeds without regard to case. The index is the position among all image files, sorted. Where
+    ``annotations/trimaps`` is there, images have masks for localisation; the outline between pet and ground is ignored.
 
     Args:
         path: folder or .zip that holds ``images/`` and ``annotations/``, or the folder around it.
@@ -88,7 +90,8 @@ class OxfordPet(PhotoDataModule):
             raise ValueError(f"{storage.path} has {len(files)} images in images/{strange}; expected {WANTED}")
         class_names = sorted(set(breeds), key=lambda breed: (breed.lower(), breed))
         numbers = {breed: number for number, breed in enumerate(class_names)}
-        every = self.images_of(storage, files, np.asarray([numbers[breed] for breed in breeds], dtype=np.int64))
+        labels = np.asarray([numbers[breed] for breed in breeds], dtype=np.int64)
+        every = self._images(storage, files, labels, trimaps_of(files, names, folder))
         if self.split == "official":
             root = folder.removesuffix("images/")
             train, test = (_listed(storage, names, root, part, files, numbers) for part in ("trainval", "test"))
@@ -96,6 +99,21 @@ class OxfordPet(PhotoDataModule):
             train, test = random_split(len(files), self.test_fraction, self.split_seed)
         rest, val = split_off_validation(every.subset(train), self.val_fraction, self.seed)
         return Splits(train=rest, val=val, test=every.subset(test), class_names=class_names)
+
+    def _images(
+        self, storage: Storage, files: Sequence[str], labels: np.ndarray, regions: Sequence[Region | None]
+    ) -> ImageFiles:
+        if not any(regions):
+            return self.images_of(storage, files, labels)
+        options = {"size": self.size, "resize": self.resize, "resize_mode": self.resize_mode}
+        return MaskedFiles(storage, files, labels, regions, **options)
+
+
+def trimaps_of(files: Sequence[str], names: Sequence[str], folder: str) -> list[Region | None]:
+    """Return where the pet is in each image file; the published trimaps have 1 for it and 3 for its outline."""
+    present = set(names)
+    trimaps = [f"{folder.removesuffix('images/')}annotations/trimaps/{PurePosixPath(file).stem}.png" for file in files]
+    return [Region(trimap, (1,), (3,)) if trimap in present else None for trimap in trimaps]
 
 
 def breed_of(file: str) -> str:

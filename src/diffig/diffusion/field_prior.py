@@ -98,7 +98,8 @@ def _load(path: str) -> FieldPrior:
     try:
         if about.get("kind", cls := FieldPrior.__name__) != cls:
             raise KeyError(f"it holds a {about['kind']}")
-        denoiser = FieldUNet(**about["denoiser"])
+        with torch.random.fork_rng(devices=[]):  # weights that are drawn only to be replaced
+            denoiser = FieldUNet(**about["denoiser"])
         denoiser.load_state_dict(weights)
         noise = (
             NoiseSchedule(**about["noise"]) if "noise" in about else NoiseSchedule(shift=about.get("noise_shift", 2.0))

@@ -159,7 +159,8 @@ class LatentPrior(PathPrior):
         try:
             if about["kind"] != cls.__name__:
                 raise KeyError(f"it holds a {about['kind']}")
-            denoiser = DiT1D(**about["denoiser"])
+            with torch.random.fork_rng(devices=[]):  # weights that are drawn only to be replaced
+                denoiser = DiT1D(**about["denoiser"])
             denoiser.load_state_dict(weights)
             prior = cls(denoiser, about["prediction"], NoiseSchedule(**about["noise"]), about["facts"])
         except (KeyError, TypeError, RuntimeError) as error:

@@ -8,31 +8,16 @@ between its ends.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
+from diffig.paths.codec import Codec
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.stick_breaking import dirichlet_increments
-
-
-class Codec(Protocol):
-    """What an autoencoder must offer: images `(B, C, H, W)` in [0, 1] to latents `(B, c, h, w)` and back."""
-
-    def encode(self, images: Tensor) -> Tensor:
-        """Return latents, the same for the same image."""
-        ...
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return images, differentiable in the latents."""
-        ...
-
-    def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Return `(c, h, w)` for `(C, H, W)`."""
-        ...
 
 
 class LatentSpace:

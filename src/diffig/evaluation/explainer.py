@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.data import Batch
@@ -17,12 +19,16 @@ from diffig.scores import ScoreFunction
 
 
 class Outcome(NamedTuple):
-    """What a batch gave: tables of rows and of curve points, and the attributions `(B, C, H, W)` on the CPU."""
+    """What a batch gave: tables of rows and of curve points, the attributions `(B, C, H, W)` on the CPU.
+
+    `maps` are `(B, H, W)` by title, what a metric has explained again.
+    """
 
     rows: list[dict[str, Any]]
     curves: list[dict[str, Any]]
     attributions: Tensor
     indices: list[int]
+    maps: dict[str, Tensor]
 
 
 class Explainer(LightningModule):
@@ -33,15 +39,22 @@ class Explainer(LightningModule):
         metrics: what judges it.
         facts: columns that are the same in every row.
         target: `label` or `prediction`, the class that is explained.
+        masks: from dataset indices to the objects' masks `(B, 1, H, W)`, None for datasets without.
     """
 
     def __init__(
-        self, attributor: Attributor, metrics: MetricSuite, facts: dict[str, Any], target: str = "label"
+        self,
+        attributor: Attributor,
+        metrics: MetricSuite,
+        facts: dict[str, Any],
+        target: str = "label",
+        masks: Callable[[Sequence[int]], Tensor | None] | None = None,
     ) -> None:
         super().__init__()
         if target not in ("label", "prediction"):
             raise ValueError(f"target={target!r} is unknown; choose label or prediction")
         self.attributor, self.metrics, self.facts, self.target = attributor, metrics, facts, target
+        self.masks = masks
         self.classifier = attributor.score.classifier  # a sub-module, so that the trainer moves it to the device
 
     def predict_step(self, batch: Batch, batch_index: int) -> Outcome:
@@ -56,6 +69,7 @@ class Explainer(LightningModule):
             torch.cuda.synchronize()
         seconds, cost = (time.perf_counter() - start) / len(images), score.cost - before
         references = self.attributor.baseline.references(images, Streams(self.attributor.seed, indices))
+        masks = None if self.masks is None else self.masks(indices.tolist())
         explained = Explained(
             images=images,
             attributions=integral.attribution,
@@ -66,8 +80,15 @@ class Explainer(LightningModule):
             indices=indices,
             gap=integral.gap,
             waste=integral.waste,
+            masks=None if masks is None else masks.to(images.device),
+            explain=self._again,
         )
         measured = self.metrics.measure(explained)
+        if not measured.values:
+            raise ValueError(
+                f"none of {self.metrics.names} has a value: these metrics need masks of the objects, which the dataset "
+                "does not have; choose other metrics=..., or dataset=coco_instances"
+            )
         each = {
             "image_index": indices.tolist(),
             "label": labels.tolist(),
@@ -87,9 +108,24 @@ class Explainer(LightningModule):
             for row in range(len(images))
             for name in values
         ]
-        return Outcome(
-            rows, self._curves(measured.curves, each["image_index"]), integral.attribution.cpu(), each["image_index"]
-        )
+        curves = self._curves(measured.curves, each["image_index"])
+        maps = {title: shown.float().cpu() for title, shown in measured.maps.items()}
+        return Outcome(rows, curves, integral.attribution.cpu(), each["image_index"], maps)
+
+    def _again(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        indices: Tensor,
+        *,
+        seed_shift: int = 0,
+        classifier: nn.Module | None = None,
+    ) -> Tensor:
+        """The method asked by a metric: as it is but for a score of its own, so that its bill stays what it was."""
+        attributor, score = copy.copy(self.attributor), self.attributor.score
+        attributor.score = ScoreFunction(classifier or score.classifier, score.objective, score.chunk_size)
+        attributor.seed += seed_shift
+        return attributor.explain(images, target=targets, indices=indices).attribution
 
     def _curves(self, curves: dict[str, Tensor], indices: list[Any]) -> list[dict[str, Any]]:
         keys = ("dataset", "classifier", "objective", "baseline", "method", "n_paths", "steps", "seed")

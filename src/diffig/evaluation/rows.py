@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,22 +78,35 @@ class RowStore:
         parts = [pd.read_parquet(file) for file in sorted(self.folder.glob(f"{kind}-*.parquet"))]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"image_index": []})
 
-    def keep(self, attributions: dict[int, Tensor]) -> None:
-        """Keep attributions `(C, H, W)` for the picture, one file for each image."""
+    def keep(self, index: int, attribution: Tensor, maps: Mapping[str, Tensor] | None = None) -> None:
+        """Keep an attribution `(C, H, W)` for the picture, and a metric's maps `(H, W)` by title, in one file."""
         from safetensors.torch import save_file
 
-        for index, attribution in attributions.items():
-            file = self.folder / f"shown-{index}.safetensors"
-            partial = _partial(file)
-            save_file({"attribution": attribution.contiguous()}, partial)
-            partial.replace(file)
+        file = self.folder / f"shown-{index}.safetensors"
+        partial = _partial(file)
+        # Names keep the order of the titles, which a dictionary of tensors in a file does not.
+        named = {
+            f"map {place:03d} {title}": shown.contiguous() for place, (title, shown) in enumerate((maps or {}).items())
+        }
+        save_file({"attribution": attribution.contiguous(), **named}, partial)
+        partial.replace(file)
 
     def attributions(self) -> dict[int, Tensor]:
         """Return the kept attributions by dataset index."""
+        return {index: kept["attribution"] for index, kept in self._shown().items()}
+
+    def maps(self) -> dict[int, dict[str, Tensor]]:
+        """Return the kept `(H, W)` maps by dataset index and title, in the order of the titles."""
+        return {
+            index: {name[8:]: kept[name] for name in sorted(kept) if name.startswith("map ")}
+            for index, kept in self._shown().items()
+        }
+
+    def _shown(self) -> dict[int, dict[str, Tensor]]:
         from safetensors.torch import load_file
 
         files = sorted(self.folder.glob("shown-*.safetensors"), key=lambda file: int(file.stem.split("-")[1]))
-        return {int(file.stem.split("-")[1]): load_file(file)["attribution"] for file in files}
+        return {int(file.stem.split("-")[1]): load_file(file) for file in files}
 
     def done(self) -> set[int]:
         """Return the dataset indices of the images that have their rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shutil
 import time
 from pathlib import Path
@@ -74,7 +75,7 @@ def _paths(node: Any) -> set[str]:
 
 def _content(place: str) -> str:
     """The digest of a file, or of the weights in a folder; the place itself where there is nothing."""
-    files = [Path(place)] if Path(place).is_file() else sorted(Path(place).glob("*.safetensors"))
+    files = [Path(place)] if Path(place).is_file() else sorted(Path(place).rglob("*.safetensors"))
     return "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files) or place
 
 
@@ -164,7 +165,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if left:
         datamodule.batch_size = cfg.batch_size
         loader = datamodule.dataloader(Subset(datamodule.test_set, left))
-        module = Explainer(attributor, build(cfg.metrics), facts, cfg.target)
+        module = Explainer(attributor, build(cfg.metrics), facts, cfg.target, datamodule.test_set.masks)
         trainer.predict(module, loader, return_predictions=False)
     trainer.strategy.barrier()
     rows = store.merge(set(indices))
@@ -173,7 +174,14 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         log.info("%s, protocol %s: %d images in %.1f s", facts["method"], cfg.protocol, len(left), seconds)
         finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
         write_text(output / "fingerprint", mark)
+    trainer.strategy.barrier()  # a launcher may end the other processes as soon as one has ended
     return rows
+
+
+def mean_of(rows: pd.DataFrame, metric: str) -> float | None:
+    """Return the mean of a metric over images, None where the rows have no such metric or no finite value."""
+    found = float(rows.loc[rows["metric"] == metric, "value"].mean())
+    return None if math.isnan(found) else found
 
 
 def variant() -> str:
@@ -235,9 +243,22 @@ def finish(
         images = torch.stack([datamodule.test_set[positions[index]][0] for index in attributions])
         names = [datamodule.class_names[datamodule.test_set[positions[index]][1]] for index in attributions]
         maps = torch.stack(list(attributions.values()))
-        save_gallery(picture, images, {str(rows["method"].iloc[0]): maps}, names)
+        method = str(rows["method"].iloc[0])
+        save_gallery(picture, images, {method: maps}, names)
+        _save_randomised(output / "randomization.png", method, images, maps, store, names)
     if logger:
         _to_dashboard(logger, cfg, summary, rows, picture)
+
+
+def _save_randomised(
+    path: Path, method: str, images: torch.Tensor, maps: torch.Tensor, store: RowStore, names: list[str]
+) -> None:
+    """The attributions of ever more randomised classifiers beside the true one's, where a metric has made them."""
+    each = list(store.maps().values())
+    titles = list(each[0])
+    if titles:
+        columns = {title: torch.stack([shown[title] for shown in each])[:, None] for title in titles}
+        save_gallery(path, images, {method: maps, **columns}, names)
 
 
 def _to_dashboard(logger: Any, cfg: DictConfig, summary: pd.DataFrame, rows: pd.DataFrame, picture: Path) -> None:
@@ -270,7 +291,7 @@ def _twin(output: Path, mark: str) -> Path | None:
 def _take_over(twin: Path, output: Path) -> pd.DataFrame:
     import pandas as pd
 
-    for name in ("rows.parquet", "curves.parquet", "summary.csv", "attributions.png"):
+    for name in ("rows.parquet", "curves.parquet", "summary.csv", "attributions.png", "randomization.png"):
         if (twin / name).is_file():
             shutil.copy2(twin / name, output / name)
     write_json(output / "taken_over.json", {"from": twin.name})

@@ -36,12 +36,9 @@ class RowWriter(BasePredictionWriter):
     ) -> None:
         """Write one batch; rows come last, because their presence says that the batch is done."""
         assert isinstance(prediction, Outcome)
-        self.store.keep(
-            {
-                index: attribution
-                for index, attribution in zip(prediction.indices, prediction.attributions, strict=True)
-                if index in self.shown
-            }
-        )
+        for row, index in enumerate(prediction.indices):
+            if index in self.shown:
+                maps = {title: shown[row] for title, shown in prediction.maps.items()}
+                self.store.keep(index, prediction.attributions[row], maps)
         self.store.write("curves", prediction.curves, trainer.global_rank)
         self.store.write("rows", prediction.rows, trainer.global_rank)

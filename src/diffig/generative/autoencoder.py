@@ -17,7 +17,8 @@ from diffig.generative.folders import read_folder, write_folder
 class Autoencoder(nn.Module):
     """Standardised latents of images, and images of latents (Kingma and Welling 2014; Rombach et al. 2022).
 
-    Pixels lie in [0, 1] outside and in [-1, 1] inside the network; latents leave it as `(raw - mean) / std`.
+    Pixels lie in [0, 1] outside and in [-1, 1] inside the network; latents leave it as `(raw - mean) / std`. Images and
+    latents keep their precision, the network computes in its own.
 
     Args:
         vae: `AutoencoderKL` or `VQModel` of diffusers; of the latter the latents before quantisation are used.
@@ -166,16 +167,17 @@ class Autoencoder(nn.Module):
         """Return mean and log-variance `(B, c, h, w)` of the raw posterior of images; no variance for a `VQModel`."""
         check_images(images)
         self.latent_shape(images.shape[1:])
-        inside = (2 * images - 1).expand(-1, self.config["in_channels"], -1, -1)
+        inside = (2 * images - 1).expand(-1, self.config["in_channels"], -1, -1).to(self.latent_mean.dtype)
         code = self.vae.encode(inside)  # type: ignore[operator]
         if "latents" in code:
-            return code.latents, None
-        return code.latent_dist.mean, code.latent_dist.logvar
+            return code.latents.to(images.dtype), None
+        return code.latent_dist.mean.to(images.dtype), code.latent_dist.logvar.to(images.dtype)
 
     def pixels(self, raw: Tensor) -> Tensor:
         """Return images `(B, C, H, W)` of raw latents, not clamped."""
         quantised = {"force_not_quantize": True} if "vq_embed_dim" in self.config else {}
-        images: Tensor = (self.vae.decode(raw, **quantised).sample + 1) / 2  # type: ignore[operator]
+        inside = raw.to(self.latent_mean.dtype)
+        images: Tensor = (self.vae.decode(inside, **quantised).sample.to(raw.dtype) + 1) / 2  # type: ignore[operator]
         return images if images.shape[1] == self.image_channels else images.mean(dim=1, keepdim=True)
 
     def encode(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Folders of autoencoders: the layout of diffusers, safetensors only, with a `diffig.json` beside it."""
+"""Folders of networks: the layout of diffusers, safetensors only; autoencoders have a `diffig.json` beside it."""
 
 from __future__ import annotations
 
@@ -14,37 +14,47 @@ CLASSES = ("AutoencoderKL", "VQModel")
 
 
 def write_folder(folder: str | FilePath, vae: nn.Module, about: dict[str, Any]) -> None:
-    """Write weights, config and description; a killed job leaves whole files only."""
+    """Write weights, config and description of an autoencoder."""
+    write_network(folder, vae)
+    write_json(FilePath(folder) / ABOUT, about)
+
+
+def write_network(folder: str | FilePath, network: nn.Module) -> None:
+    """Write weights and config of a network of diffusers; a killed job leaves whole files only."""
     from diffusers import __version__
     from safetensors.torch import save_file
 
     target = FilePath(folder)
     target.mkdir(parents=True, exist_ok=True)
-    config = {key: value for key, value in dict(vae.config).items() if not key.startswith("_")}  # type: ignore[arg-type]
-    config = {"_class_name": type(vae).__name__, "_diffusers_version": __version__, **config}
-    weights = {key: value.detach().cpu().float().contiguous() for key, value in vae.state_dict().items()}
+    config = {key: value for key, value in dict(network.config).items() if not key.startswith("_")}  # type: ignore[arg-type]
+    config = {"_class_name": type(network).__name__, "_diffusers_version": __version__, **config}
+    weights = {key: value.detach().cpu().float().contiguous() for key, value in network.state_dict().items()}
     partial = target / (WEIGHTS + ".part")
     save_file(weights, partial, metadata={"format": "pt"})
     partial.chmod(0o644)
     partial.replace(target / WEIGHTS)
-    for name, content in ((CONFIG, config), (ABOUT, about)):
-        partial = target / (name + ".part")
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-        partial.replace(target / name)
+    write_json(target / CONFIG, config)
+
+
+def write_json(file: FilePath, content: dict[str, Any]) -> None:
+    """Write a JSON file, whole or not at all."""
+    partial = file.with_name(file.name + ".part")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(file)
 
 
 def read_folder(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network of a folder and its description: `mean`, `std`, `image_channels`, `facts`."""
     folder = _locate(FilePath(path))
-    config = _read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     kind = config.get("_class_name")
     if kind not in CLASSES:
         raise ValueError(
             f"{folder / CONFIG} describes a {kind}; an autoencoder of images must be one of {', '.join(CLASSES)}: "
             "give autoencoder.path of such a folder, e.g. the vae folder of a Stable Diffusion pipeline"
         )
-    vae = _read_network(folder, kind)
-    about = _read_json(folder / ABOUT) if (folder / ABOUT).is_file() else _described_by(dict(vae.config))  # type: ignore[arg-type]
+    vae = read_network(folder, kind)
+    about = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else _described_by(dict(vae.config))  # type: ignore[arg-type]
     missing = [key for key in ("mean", "std", "image_channels") if key not in about]
     if missing:
         raise ValueError(
@@ -68,7 +78,8 @@ def _locate(path: FilePath) -> FilePath:
     )
 
 
-def _read_json(file: FilePath) -> dict[str, Any]:
+def read_json(file: FilePath) -> dict[str, Any]:
+    """Return the JSON object in a file; ValueError where there is none."""
     try:
         content = json.loads(file.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -78,10 +89,17 @@ def _read_json(file: FilePath) -> dict[str, Any]:
     return content
 
 
-def _read_network(folder: FilePath, kind: str) -> nn.Module:
+def read_network(folder: FilePath, kind: str) -> nn.Module:
+    """Return the network of class `kind` in a folder, its weights in float32.
+
+    Raises:
+        FileNotFoundError: no safetensors weights.
+        ValueError: weights that do not fit the config, or unreadable files.
+    """
     import torch
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL  # seconds of imports
     from diffusers.models.autoencoders.vq_model import VQModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
     half = WEIGHTS.replace(".safetensors", ".fp16.safetensors")
     names = [name for name in (WEIGHTS, half) if (folder / name).is_file()]
@@ -92,8 +110,9 @@ def _read_network(folder: FilePath, kind: str) -> nn.Module:
             f"{folder} holds {found}; weights must be {WEIGHTS}: download that file, or convert a folder you trust "
             "with diffusers' save_pretrained(folder, safe_serialization=True)"
         )
+    classes: dict[str, Any] = {"AutoencoderKL": AutoencoderKL, "VQModel": VQModel, "UNet2DModel": UNet2DModel}
     try:
-        vae, report = {"AutoencoderKL": AutoencoderKL, "VQModel": VQModel}[kind].from_pretrained(
+        made, report = classes[kind].from_pretrained(
             str(folder),
             local_files_only=True,
             use_safetensors=True,
@@ -111,7 +130,7 @@ def _read_network(folder: FilePath, kind: str) -> nn.Module:
             f"{folder / names[0]} does not fit {CONFIG} or is broken ({type(error).__name__}: {reason}); "
             "copy or export the folder again"
         ) from error
-    network: nn.Module = vae
+    network: nn.Module = made
     return network
 
 

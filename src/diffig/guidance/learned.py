@@ -102,7 +102,8 @@ class PathScore(nn.Module):
         try:
             if about["kind"] != cls.__name__:
                 raise KeyError(f"it holds a {about['kind']}")
-            regressor = DiT1DRegressor(**about["regressor"])
+            with torch.random.fork_rng(devices=[]):  # weights that are drawn only to be replaced
+                regressor = DiT1DRegressor(**about["regressor"])
             regressor.load_state_dict(weights)
             schedule = NoiseSchedule(**about["schedule"])
             parts = about["quantity"], about["mean"], about["std"], schedule, about["space"], about["facts"]

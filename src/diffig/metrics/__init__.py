@@ -1,22 +1,38 @@
 """Metrics of attributions: one file for each family, one value for each image, batched on any device."""
 
-from diffig.metrics.base import Explained, Facts, Measured, Metric
+from diffig.metrics.base import Explain, Explained, Facts, Measured, Metric
 from diffig.metrics.completeness import Completeness
-from diffig.metrics.diffid import DiffID, diffid_floor_ceiling
+from diffig.metrics.diffid import DiffID, DiffIDBounds, diffid_floor_ceiling
+from diffig.metrics.infidelity import Infidelity
 from diffig.metrics.insertion_deletion import InsertionDeletion
+from diffig.metrics.localisation import Localisation
+from diffig.metrics.randomization import EfficientRandomization, Randomization
+from diffig.metrics.road import Road
+from diffig.metrics.sensitivity import Sensitivity
 from diffig.metrics.sparseness import Sparseness
+from diffig.metrics.subsets import MuFidelity, SensitivityN
 from diffig.metrics.suite import MetricSuite
 from diffig.metrics.waste import Waste
 
 __all__ = [
     "Completeness",
     "DiffID",
+    "DiffIDBounds",
+    "EfficientRandomization",
+    "Explain",
     "Explained",
     "Facts",
+    "Infidelity",
     "InsertionDeletion",
+    "Localisation",
     "Measured",
     "Metric",
     "MetricSuite",
+    "MuFidelity",
+    "Randomization",
+    "Road",
+    "Sensitivity",
+    "SensitivityN",
     "Sparseness",
     "Waste",
     "diffid_floor_ceiling",

@@ -6,17 +6,41 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from types import MappingProxyType
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffig.checks import check_images, check_targets
 from diffig.scores import ScoreFunction
 
 Direction = Literal["higher", "lower", "zero"]
-Category = Literal["faithfulness", "complexity", "axiom", "path"]
+Category = Literal["faithfulness", "complexity", "axiom", "path", "localisation", "robustness", "sanity"]
 Range = tuple[float, float]
+
+
+class Explain(Protocol):
+    """The method that is judged, for metrics that ask it again; what that costs counts as the metric's, not its own."""
+
+    def __call__(
+        self,
+        images: Tensor,
+        targets: Tensor,
+        indices: Tensor,
+        *,
+        seed_shift: int = 0,
+        classifier: nn.Module | None = None,
+    ) -> Tensor:
+        """Return attributions `(B, C, H, W)` of images in [0, 1].
+
+        Args:
+            images: `(B, C, H, W)`.
+            targets: `(B,)` classes.
+            indices: `(B,)` keys of the randomness.
+            seed_shift: added to the method's own seed; with 0 it repeats itself exactly.
+            classifier: explained instead of the method's own.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +57,9 @@ class Explained:
         indices: `(B,)` int64 positions in the dataset; they key the breaking of ties.
         gap: `(B,)` signed completeness gap, `sum(attribution) - (F(x) - F(x'))`.
         waste: `(B,)` sum of `|gradient * step|` along the path, or None where the method has no path.
+        masks: `(B, 1, H, W)` uint8, where the object is: 1 inside, 0 outside, 255 where it is not to be counted; an
+            image without a 1 has no mask. None where the dataset has none.
+        explain: the method itself, for metrics that explain changed images or another classifier.
     """
 
     images: Tensor
@@ -44,6 +71,8 @@ class Explained:
     indices: Tensor
     gap: Tensor
     waste: Tensor | None = None
+    masks: Tensor | None = None
+    explain: Explain | None = None
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -60,6 +89,12 @@ class Explained:
             if value is not None and tuple(value.shape) != (len(self.images),):
                 shape = tuple(value.shape)
                 raise ValueError(f"{name} has shape {shape}; give one value for each of the {len(self.images)} images")
+        wanted = (len(self.images), 1, *self.images.shape[2:])
+        if self.masks is not None and (tuple(self.masks.shape) != wanted or self.masks.dtype != torch.uint8):
+            raise ValueError(
+                f"masks are {self.masks.dtype} {tuple(self.masks.shape)}; give uint8 {wanted}: 1 inside the object, 0 "
+                "outside, 255 to be ignored"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -96,6 +131,20 @@ class Explained:
         """
         return self.maps.flatten(1).sum(1) - self.gap.to(self.maps)
 
+    def again(self, images: Tensor, *, seed_shift: int = 0, classifier: nn.Module | None = None) -> Tensor:
+        """Return the method's attributions `(B, C, H, W)` of other images, or with another seed or classifier.
+
+        Raises:
+            ValueError: there is no `explain`.
+        """
+        if self.explain is None:
+            raise ValueError(
+                "Explained.explain is None, but this metric explains the images again; give it a function of (images, "
+                "targets, indices, *, seed_shift, classifier) that returns attributions, as diffig-evaluate does"
+            )
+        maps = self.explain(images, self.targets, self.indices, seed_shift=seed_shift, classifier=classifier)
+        return maps.detach().to(self.images)
+
     def groups(self) -> Iterator[slice]:
         """Yield slices of at most `score.chunk_size` images, so that memory follows the chunk and not the batch."""
         for start in range(0, len(self), self.score.chunk_size):
@@ -105,7 +154,8 @@ class Explained:
 class Facts(NamedTuple):
     """One line of the table of metrics: how to read a value of that name.
 
-    `forwards` counts images through the classifier for each explained image, for all names of the metric together.
+    `forwards` counts images through the classifier for each explained image, for all names of the metric together;
+    `attributions` counts how often the method explains each image again.
     """
 
     name: str
@@ -114,13 +164,18 @@ class Facts(NamedTuple):
     category: Category
     sensitive_to: tuple[str, ...]
     forwards: int
+    attributions: int = 0
 
 
 class Measured(NamedTuple):
-    """Values `{name: (B,)}` and curves `{name: (B, n)}` that came from the same forwards."""
+    """Values `{name: (B,)}` and curves `{name: (B, n)}` that came from the same forwards.
+
+    Metrics that explain again may add what is worth seeing: `maps`, `{title: (B, H, W)}`.
+    """
 
     values: dict[str, Tensor]
     curves: dict[str, Tensor]
+    maps: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Metric(ABC):
@@ -136,6 +191,7 @@ class Metric(ABC):
     category: Category
     sensitive_to: tuple[str, ...] = ()
     forwards: int = 0
+    attributions: int = 0
     curve_names: tuple[str, ...] = ()
     axis: tuple[float, ...] = ()
 
@@ -145,11 +201,12 @@ class Metric(ABC):
 
     def measure(self, explained: Explained) -> Measured:
         """Return values and curves of the same forwards; NaN for images whose attribution is not finite."""
-        values, curves = self._measure(explained)
+        values, curves, maps = self._measure(explained)
         finite = explained.finite
         return Measured(
             {name: torch.where(finite, value, torch.nan) for name, value in values.items()},
             {name: torch.where(finite[:, None], curve, torch.nan) for name, curve in curves.items()},
+            maps,
         )
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
@@ -171,6 +228,7 @@ class Metric(ABC):
                 self.category,
                 self.sensitive_to,
                 self.forwards,
+                self.attributions,
             )
             for name in self.names
         ]

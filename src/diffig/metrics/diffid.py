@@ -118,6 +118,24 @@ class DiffID(Metric):
         return read_masked(score, images, explained.targets[rows], ranks, removed, fill)
 
 
+class DiffIDBounds(Metric):
+    """What hard DiffID can reach with this classifier and these images, whatever the method; read it beside `diffid`.
+
+    `diffid_ceiling` is `clean_accuracy - erased_share` of `diffid_floor_ceiling`, averaged over images about the best
+    within reach. The floor needs no column: a constant or random map scores 0 on average. Two forwards.
+    """
+
+    names = ("diffid_ceiling",)
+    direction = "higher"
+    value_range = (-1.0, 1.0)
+    category = "faithfulness"
+    forwards = 2
+
+    def _measure(self, explained: Explained) -> Measured:
+        bounds = diffid_floor_ceiling(explained)
+        return Measured({"diffid_ceiling": bounds["clean_accuracy"] - bounds["erased_share"]}, {})
+
+
 def removals(positions: int, ratios: Sequence[float]) -> list[Interval]:
     """Return the ranks removed by insertion (the last of them), then by deletion (the first), ratio by ratio."""
     counts = [int(ratio * positions) for ratio in ratios]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.metrics.base import Explained, Measured, Metric, check_choice
+from diffig.metrics.mas import aligned_curve, mass_shown
 from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of, read_masked
 from diffig.metrics.replacement import black, blur, dataset_mean
 
@@ -30,43 +32,64 @@ class InsertionDeletion(Metric):
         reduce: how channels make a pixel's rank: `abs_sum` is `|sum_c a|`, `signed` is what RISE itself ranks.
         deletion_fill: `mean`, the classifier's own mean colour (normalised zero, as the authors), or `black`.
         seed: of the ties.
+        mas: also magnitude aligned scoring (Walker, Simon, Chen and Ewetz, IJCAI 2024) of the same curves, which asks
+            that a map's mass follow the response and not its order alone: `mas_insertion` (higher is better),
+            `mas_deletion` (lower) and `mas`, their difference; the most reliable of these scores from image to image.
+            Mass is `|reduction|`; see `diffig.metrics.mas`.
     """
 
     category = "faithfulness"
     sensitive_to = ("n_steps", "reduce", "deletion_fill", "seed")
 
     def __init__(
-        self, n_steps: int = 28, reduce: Reduce = "abs_sum", deletion_fill: DeletionFill = "mean", seed: int = 0
+        self,
+        n_steps: int = 28,
+        reduce: Reduce = "abs_sum",
+        deletion_fill: DeletionFill = "mean",
+        seed: int = 0,
+        mas: bool = False,
     ) -> None:
         self.n_steps = check_at_least(n_steps, 1, "n_steps", "the curves have n_steps + 1 points")
         check_choice(reduce, Reduce, "reduce")
         check_choice(deletion_fill, DeletionFill, "deletion_fill")
-        self.reduce, self.deletion_fill, self.seed = reduce, deletion_fill, seed
+        self.reduce, self.deletion_fill, self.seed, self.mas = reduce, deletion_fill, seed, mas
         suffix = ("" if reduce == "abs_sum" else f"_{reduce}") + ("" if deletion_fill == "mean" else "_black")
-        insertion, deletion = f"insertion{suffix}", f"deletion{suffix}"
-        both = f"insertion_minus_deletion{suffix}"
-        self.names, self.curve_names = (insertion, deletion, both), (insertion, deletion)
-        self.direction = {insertion: "higher", deletion: "lower", both: "higher"}
-        self.value_range = {insertion: (0.0, 1.0), deletion: (0.0, 1.0), both: (-1.0, 1.0)}
+        kinds = ["insertion", "deletion", "insertion_minus_deletion"]
+        kinds += ["mas_insertion", "mas_deletion", "mas"] if mas else []
+        self.names = tuple(f"{kind}{suffix}" for kind in kinds)
+        self.curve_names = tuple(name for place, name in enumerate(self.names) if place % 3 < 2)
+        self.direction = {name: "lower" if place % 3 == 1 else "higher" for place, name in enumerate(self.names)}
+        self.value_range = {name: (0.0, 1.0) if place % 3 < 2 else (-1.0, 1.0) for place, name in enumerate(self.names)}
         self.axis = tuple(step / self.n_steps for step in range(self.n_steps + 1))
         self.forwards = 2 * self.n_steps + 1
 
     def _measure(self, explained: Explained) -> Measured:
-        inserted, deleted = [], []
-        for rows in explained.groups():
-            images, targets, score = explained.images[rows], explained.targets[rows], explained.score
-            values = pixel_map(explained.maps[rows], self.reduce).flatten(1)
-            ranks = ranks_of(order_of(values, self.seed, explained.indices[rows]))
-            ranks = ranks.view(len(images), 1, *images.shape[2:])
-            pixels = values.shape[1]
-            counts = [step * pixels // self.n_steps for step in range(self.n_steps + 1)]
-            erased = black(images) if self.deletion_fill == "black" else dataset_mean(images, score)
-            # Both curves meet the untouched image once: it is read at the end of insertion and shared.
-            kept = read_masked(score, images, targets, ranks, [(count, pixels) for count in counts], blur(images))
-            lost = read_masked(score, images, targets, ranks, [(0, count) for count in counts[1:]], erased)
-            inserted.append(kept.probability)
-            deleted.append(torch.cat([kept.probability[:, -1:], lost.probability], 1))
-        insertion, deletion = torch.cat(inserted), torch.cat(deleted)
-        areas = [torch.trapezoid(curve, dx=1 / self.n_steps, dim=1) for curve in (insertion, deletion)]
-        values_by_name = dict(zip(self.names, [*areas, areas[0] - areas[1]], strict=True))
-        return Measured(values_by_name, dict(zip(self.curve_names, (insertion, deletion), strict=True)))
+        groups = [self._curves(explained, rows) for rows in explained.groups()]
+        curves = [torch.cat(parts) for parts in zip(*groups, strict=True)]
+        areas = [torch.trapezoid(curve, dx=1 / self.n_steps, dim=1) for curve in curves]
+        values = [
+            value
+            for first, second in zip(areas[::2], areas[1::2], strict=True)
+            for value in (first, second, first - second)
+        ]
+        named = dict(zip(self.names, values, strict=True))
+        return Measured(named, dict(zip(self.curve_names, curves, strict=True)))
+
+    def _curves(self, explained: Explained, rows: slice) -> list[Tensor]:
+        """Insertion and deletion curve `(B, n_steps + 1)` of a group of images, then their aligned forms if wanted."""
+        images, targets, score = explained.images[rows], explained.targets[rows], explained.score
+        values = pixel_map(explained.maps[rows], self.reduce).flatten(1)
+        order = order_of(values, self.seed, explained.indices[rows])
+        ranks = ranks_of(order).view(len(images), 1, *images.shape[2:])
+        pixels = values.shape[1]
+        counts = [step * pixels // self.n_steps for step in range(self.n_steps + 1)]
+        erased = black(images) if self.deletion_fill == "black" else dataset_mean(images, score)
+        # Both curves meet the untouched image once: it is read at the end of insertion and shared.
+        kept = read_masked(score, images, targets, ranks, [(count, pixels) for count in counts], blur(images))
+        lost = read_masked(score, images, targets, ranks, [(0, count) for count in counts[1:]], erased)
+        insertion, deletion = kept.probability, torch.cat([kept.probability[:, -1:], lost.probability], 1)
+        if not self.mas:
+            return [insertion, deletion]
+        share = mass_shown(values, order, counts)
+        aligned = aligned_curve(insertion, share, rising=True), aligned_curve(deletion, 1 - share, rising=False)
+        return [insertion, deletion, *aligned]

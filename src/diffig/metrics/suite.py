@@ -45,11 +45,13 @@ class MetricSuite:
         """Return the values `{name: (B,)}` and the curves `{name: (B, n)}` of all metrics."""
         values: dict[str, Tensor] = {}
         curves: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for metric in self.metrics.values():
             measured = metric.measure(explained)
             values |= measured.values
             curves |= measured.curves
-        return Measured(values, curves)
+            maps |= measured.maps
+        return Measured(values, curves, maps)
 
     def __call__(self, explained: Explained) -> dict[str, Tensor]:
         """Return `{name: (B,)}`, one value for each image and name."""

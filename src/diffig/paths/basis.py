@@ -62,6 +62,38 @@ class LaplacianBasis(Basis):
         return torch.stack(bands[::-1], 1)
 
 
+class HaarBasis(Basis):
+    """Levels of a Haar wavelet transform, all at full resolution, coarsest first.
+
+    A level holds what averages over squares of `2^(l - 1)` pixels have and averages over `2^l` have not, in all three
+    directions together. Squares cut by the border are averaged over what is there.
+
+    Args:
+        n_bands: the coarsest band keeps averages over squares of `2 ** (n_bands - 1)` pixels.
+    """
+
+    name = "haar"
+
+    def __init__(self, n_bands: int = 5) -> None:
+        self.n_bands = check_at_least(n_bands, 1, "basis.n_bands", "1 is the pixel basis")
+
+    def components(self, difference: Tensor) -> Tensor:
+        """Return the bands `(B, n_bands, C, H, W)`; the sum telescopes to the difference."""
+        smooth = [difference]
+        for level in range(1, self.n_bands):
+            rows, columns = (_block_means(size, 2**level).to(difference) for size in difference.shape[-2:])
+            smooth.append(rows @ difference @ columns)
+        bands = [fine - coarse for fine, coarse in pairwise(smooth)] + smooth[-1:]
+        return torch.stack(bands[::-1], 1)
+
+
+def _block_means(size: int, side: int) -> Tensor:
+    """The symmetric matrix `(size, size)` that puts the mean of its block of `side` in place of every number."""
+    block = torch.arange(size) // side
+    same = (block[:, None] == block).double()
+    return same / same.sum(1, keepdim=True)
+
+
 class ChannelBasis(Basis):
     """The colour channels, each moving on its own."""
 

@@ -8,23 +8,33 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from diffig.paths.codec import check_decoded
 from diffig.paths.path import Path
 
-Ends = Literal["overwrite", "residual"]
+Ends = Literal["overwrite", "residual", "decoded"]
+
+
+def check_ends(ends: Ends) -> Ends:
+    """Return `ends`; raise where it is none."""
+    if ends not in get_args(Ends):
+        raise ValueError(f"ends={ends!r} is unknown; choose one of {list(get_args(Ends))}")
+    return ends
 
 
 class DecodedPath(Path):
-    """Straight in pixels between decoded points; exact at both ends.
+    """Straight in pixels between decoded points.
 
     An autoencoder does not give images back exactly, so a decoded path misses its ends. `overwrite` puts the exact
     images in place of the first and last point (DiffIG), which leaves the whole error of reconstruction to the first
     and the last segment. `residual` spreads it: `P_k = D(z_k) + (1 - k / T) (x' - D(z_0)) + (k / T) (x - D(z_T))`.
+    `decoded` lets reconstructions be the ends, as published code does: the path then explains `F(D(z_T)) - F(D(z_0))`,
+    and since `F(x) - F(x')` was asked for, these images are its `intended` ones and the gap is measured against them.
 
     Args:
         images, baselines: `(N, C, H, W)`.
         latents: `(N, T + 1, c, h, w)`.
         decode: latents `(n, c, h, w)` to images `(n, C, H, W)`; differentiable, and asked for `chunk_size` at a time.
-        ends: `overwrite` or `residual`.
+        ends: `overwrite`, `residual` or `decoded`.
         chunk_size: bound of the decoder's batch.
     """
 
@@ -43,11 +53,13 @@ class DecodedPath(Path):
             raise ValueError(
                 f"latents has shape {tuple(latents.shape)}; it must be ({len(images)}, T + 1, c, h, w) with T >= 1"
             )
-        if ends not in get_args(Ends):
-            raise ValueError(f"ends={ends!r} is unknown; choose one of {list(get_args(Ends))}")
+        check_ends(ends)
         super().__init__(images, baselines, latents.shape[1] - 1)
         self.latents, self.decode, self.ends, self.chunk_size = latents, decode, ends, chunk_size
         self._missed: tuple[Tensor, Tensor] | None = None
+        if ends == "decoded":
+            self.intended = baselines, images
+            self.baselines, self.images = self._decoded_end(0), self._decoded_end(-1)
 
     def decoded(self, rows: Tensor, knots: Tensor) -> Tensor:
         """Return the path's points `(n, C, H, W)` at the knots `knots` of the paths `rows`, both `(n,)`."""
@@ -56,27 +68,24 @@ class DecodedPath(Path):
             for row, knot in zip(rows.split(self.chunk_size), knots.split(self.chunk_size), strict=True)
         ]
         points = torch.cat(parts)
-        if points.shape[1:] != self.images.shape[1:]:
-            raise ValueError(
-                f"the decoder makes images {tuple(points.shape[1:])} and the path's are {tuple(self.images.shape[1:])}"
-                "; use the autoencoder that was trained on these images"
-            )
-        if self.ends == "residual":
-            start, end = self._residuals()
-            share = (knots / self.n_segments).to(points)[:, None, None, None]
-            points = points + (1 - share) * start[rows] + share * end[rows]
-        first, last = (knots == 0)[:, None, None, None], (knots == self.n_segments)[:, None, None, None]
-        return torch.where(first, self.baselines[rows], torch.where(last, self.images[rows], points))
+        return self.tied(points, rows, knots.to(points) / self.n_segments)
 
-    def _residuals(self) -> tuple[Tensor, Tensor]:
-        if self._missed is None:
-            with torch.no_grad():
-                first, last = (
-                    torch.cat([self.decode(part) for part in self.latents[:, knot].split(self.chunk_size)])
-                    for knot in (0, -1)
-                )
-            self._missed = self.baselines - first, self.images - last
-        return self._missed
+    def tied(self, points: Tensor, rows: Tensor, share: Tensor) -> Tensor:
+        """Return decoded points `(n, C, H, W)` of the paths `rows`, tied to the ends; `share` `(n,)` is in [0, 1]."""
+        check_decoded(points, self.images.shape[1:])
+        share = share[:, None, None, None]
+        if self.ends == "residual":
+            if self._missed is None:
+                self._missed = self.baselines - self._decoded_end(0), self.images - self._decoded_end(-1)
+            start, end = self._missed
+            points = points + (1 - share) * start[rows] + share * end[rows]
+        return torch.where(share <= 0, self.baselines[rows], torch.where(share >= 1, self.images[rows], points))
+
+    @torch.no_grad()
+    def _decoded_end(self, knot: int) -> Tensor:
+        end = torch.cat([self.decode(part) for part in self.latents[:, knot].split(self.chunk_size)])
+        check_decoded(end, self.images.shape[1:])
+        return end
 
     def _between(self, lower: Tensor, fraction: Tensor) -> Tensor:
         # Neighbouring positions share knots: each is decoded once.

@@ -45,22 +45,25 @@ class GuidedPath(PathGenerator):
         """
         shape = images.shape
         first, last = baselines.flatten(1), images.flatten(1)
-        difference = last - first
-        total = difference.abs().sum(1)
-        point = first.clone()
+        point = first
         for step in range(1, self.n_segments + 1):
-            old = point
-            gradient = score.value_and_grad(old.view(shape), targets)[1]
-            time = step / self.n_segments
-            behind, ahead = max(time - self.max_distance, 0.0), min(time + self.max_distance, 1.0)
-            lowest, highest = first + difference * behind, (last if ahead >= 1 else first + difference * ahead)
-            # Features that lag behind the tube are lifted to its edge.
-            lags = ((point - first) * difference.sign()) < ((lowest - first) * difference.sign())
-            point = torch.where(lags, lowest, point)
-            point = self._advance(point, highest, last, gradient.flatten(1).abs(), total * (1 - time))
-            if step == self.n_segments:
-                point = last
-            yield old.view(shape), point.view(shape), gradient
+            gradient = score.value_and_grad(point.view(shape), targets)[1]
+            new = self._step(point, gradient.flatten(1), step, first, last)
+            yield point.view(shape), new.view(shape), gradient
+            point = new
+
+    def _step(self, point: Tensor, gradient: Tensor, step: int, first: Tensor, last: Tensor) -> Tensor:
+        """Return the state after step `step` of `1 ... T`; states, gradients and both ends are `(B, d)`."""
+        if step == self.n_segments:
+            return last
+        difference = last - first
+        time = step / self.n_segments
+        behind, ahead = max(time - self.max_distance, 0.0), min(time + self.max_distance, 1.0)
+        lowest, highest = first + difference * behind, (last if ahead >= 1 else first + difference * ahead)
+        # Features that lag behind the tube are lifted to its edge.
+        lags = ((point - first) * difference.sign()) < ((lowest - first) * difference.sign())
+        point = torch.where(lags, lowest, point)
+        return self._advance(point, highest, last, gradient.abs(), difference.abs().sum(1) * (1 - time))
 
     def _advance(self, point: Tensor, highest: Tensor, last: Tensor, size: Tensor, wanted: Tensor) -> Tensor:
         """Move features towards `highest`, smallest gradients first, until `point` is `wanted` away from the image."""
@@ -79,9 +82,13 @@ class GuidedPath(PathGenerator):
             chosen = (size <= threshold[:, None]) & active[:, None]
             ratio = excess / torch.where(chosen, room, 0).sum(1)
             full = (ratio >= 1)[:, None]
-            moved = torch.where(full, highest, point + ratio[:, None] * (highest - point))
+            moved = torch.where(full, highest, self._partial(point, highest, ratio[:, None], chosen))
             point = torch.where(chosen, moved, point)
             size = torch.where(full, size, torch.inf)  # a partial move ends the step for its image
+
+    def _partial(self, point: Tensor, highest: Tensor, ratio: Tensor, chosen: Tensor) -> Tensor:
+        """Return `point` moved by `ratio` `(B, 1)` of its way to `highest`; only features `chosen` are looked at."""
+        return point + ratio * (highest - point)
 
     def generate(
         self,
@@ -95,5 +102,5 @@ class GuidedPath(PathGenerator):
     ) -> PointPath:
         """Return the guided paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike)."""
         steps = list(self.walk(images, baselines, targets, score))
-        points = torch.stack([old for old, _, _ in steps] + [images], 1)
+        points = torch.stack([old for old, _, _ in steps] + [steps[-1][1]], 1)
         return PointPath(candidates(points, n_paths))

@@ -16,7 +16,13 @@ from diffig.checks import check_at_least, check_images, check_like
 
 
 class Path(ABC):
-    """A batch of piecewise linear paths from `baselines` to `images`, both `(B, C, H, W)`."""
+    """A batch of piecewise linear paths from `baselines` to `images`, both `(B, C, H, W)`.
+
+    `intended` are the baselines and images that a path was meant to join, where its own ends are others: what is
+    integrated along it is then complete for the wrong two images, and its gap is measured against the right ones.
+    """
+
+    intended: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, images: Tensor, baselines: Tensor, n_segments: int) -> None:
         check_images(images)

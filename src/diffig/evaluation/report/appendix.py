@@ -14,15 +14,25 @@ MOST_PICTURES = 12
 
 
 def pictures_of(folders: list[Path]) -> list[tuple[str, str]]:
-    """Name and data address of each attribution grid; wide ones are shrunk so that the page stays mailable."""
+    """Name and data address of each attribution grid; wide ones are shrunk so that the page stays mailable.
+
+    Where a run has randomised the classifier, that picture follows its grid.
+    """
     pictures = []
     for folder in [f for f in folders if (f / "attributions.png").exists()][:MOST_PICTURES]:
-        data = (folder / "attributions.png").read_bytes()
-        if len(data) > 400_000:
-            data = _shrunk(data)
-        address = "data:image/png;base64," if data.startswith(b"\x89PNG") else "data:image/jpeg;base64,"
-        pictures.append((overrides_of(folder) or short_name(folder), address + base64.b64encode(data).decode()))
+        name = overrides_of(folder) or short_name(folder)
+        pictures.append((name, _address(folder / "attributions.png")))
+        if (folder / "randomization.png").exists():
+            pictures.append((f"{name}, classifier made random", _address(folder / "randomization.png")))
     return pictures
+
+
+def _address(file: Path) -> str:
+    data = file.read_bytes()
+    if len(data) > 400_000:
+        data = _shrunk(data)
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _shrunk(data: bytes, width: int = 1600) -> bytes:

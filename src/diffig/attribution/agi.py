@@ -1,0 +1,85 @@
+"""AGI, adversarial gradient integration (Pan, Li and Zhu 2021): no baseline, but paths to other classes.
+
+Notation: classes `j = 1 ... K` other than the target, path `p_0 = x, p_1, ...` of class `j` that ends at `x_j`;
+`A = sum_j sum_k grad F(p_k) (p_k - p_{k+1})`, so that `sum A` is `sum_j F(x) - F(x_j)` up to quadrature.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diffig.attribution.base import Attributor
+from diffig.attribution.integrate import Integral
+from diffig.baselines import Baseline
+from diffig.checks import check_at_least
+from diffig.paths.adversarial import AdversarialPath
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+
+class AdversarialGradientIntegration(Attributor):
+    """The sum, not the mean, over paths to `K` other classes; the gap is that of their own ends.
+
+    Args:
+        score, baseline, seed: as in `Attributor`; the baseline plays no part.
+        n_classes: `K`, the classes the image resembles most; all others where there are fewer. The paper takes 20.
+        step_size, max_steps: of the paths, see `AdversarialPath`. At most `K * max_steps` points for each image, each
+            one forward and two backward images.
+        as_released: the authors' program: steps are measured from the image, so that no path is followed and the sum
+            of attributions means nothing; classes are evenly spaced numbers (the target gives way to its neighbour).
+    """
+
+    name = "agi"
+
+    def __init__(
+        self,
+        score: ScoreFunction | nn.Module,
+        baseline: Baseline | None = None,
+        seed: int = 0,
+        *,
+        n_classes: int = 20,
+        step_size: float = 0.05,
+        max_steps: int = 20,
+        as_released: bool = False,
+    ) -> None:
+        super().__init__(score, baseline, seed)
+        self.n_classes = check_at_least(n_classes, 1, "n_classes", "classes that paths head for")
+        self.as_released = as_released
+        self.path = AdversarialPath(step_size, max_steps, as_released)
+
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # paths start at the image
+
+    def others(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the classes that paths head for, `(B, K)`, most likely first; never the target."""
+        logits = self.score.logits(images)
+        known = logits.shape[1]
+        if known < 2:
+            raise ValueError(f"{self.name} needs another class to head for; the classifier knows {known}")
+        if not self.as_released:
+            return logits.scatter(1, targets[:, None], -torch.inf).topk(min(self.n_classes, known - 1)).indices
+        count = min(self.n_classes, known)
+        grid = (torch.arange(count, device=images.device) * (known // count)).expand(len(images), -1)
+        neighbour = torch.where(targets < known - 1, targets + 1, targets - 1)
+        return torch.where(grid == targets[:, None], neighbour[:, None], grid)
+
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        others = self.others(images, targets)
+        attribution, waste = torch.zeros_like(images), images.new_zeros(len(images))
+        change = torch.zeros_like(waste)
+        start = self.score.score(images, targets)
+        for heads in others.split(max(1, self.score.chunk_size // len(images)), 1):
+            count = heads.shape[1]
+            points, classes = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
+            ends, paths, spent = points.clone(), torch.zeros_like(points), waste.new_zeros(len(points))
+            for step in self.path.walk(points, classes, heads.flatten(), self.score):
+                product = step.gradient * (step.start - step.end)
+                paths[step.rows] += product
+                spent[step.rows] += product.abs().flatten(1).sum(1)
+                ends[step.rows] = step.end
+            attribution += paths.unflatten(0, (-1, count)).sum(1)
+            waste += spent.view(-1, count).sum(1)
+            reached = self.score.score(ends, classes).view(-1, count)
+            change += (start[:, None] - reached).sum(1)
+        return Integral(attribution, attribution.flatten(1).sum(1) - change, waste)

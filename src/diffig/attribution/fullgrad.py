@@ -1,0 +1,126 @@
+"""FullGrad (Srinivas and Fleuret 2019): the input's gradient term and those of all biases.
+
+Notation: a network of linear layers and ReLUs is linear where it stands, `F(x) = dF/dx . x + sum_l dF/db_l . b_l`.
+`b_l` is all that a layer adds by itself: a convolution's bias, a batch norm's shift less its scaled mean, a constant
+added by the network's own code. `x` is what the first layer is given, the normalised image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.overrides import TorchFunctionMode
+
+from diffig.attribution.backward_rules import is_signal
+from diffig.attribution.base import Attributor
+from diffig.attribution.integrate import Integral
+from diffig.randomness import Streams
+
+LAYERS = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear")
+PLUS = ("add", "__add__", "__radd__", "__iadd__", "add_", "rsub", "__rsub__")
+MINUS = ("sub", "__sub__", "__isub__", "sub_")
+
+
+class Biases(TorchFunctionMode):
+    """While entered, keeps what the first layer is given, `entry`, and each layer's output and addend, `terms`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry: Tensor | None = None
+        self.terms: list[tuple[Tensor, Tensor]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return what `func` returns, apart from what is kept."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if self.entry is None and name in (*LAYERS, "batch_norm"):
+            self.entry = args[0]
+        output = func(*args, **kwargs)
+        if self.entry is None:
+            return output  # the normalisation
+        bias = None
+        if name in LAYERS:
+            bias = args[2] if len(args) > 2 else kwargs.get("bias")
+        elif name == "batch_norm":
+            bias = _shift(args, kwargs)
+        elif name in PLUS + MINUS and len(args) == 2 and is_signal(args[0]) != is_signal(args[1]):
+            constant = args[1] if is_signal(args[0]) else args[0]
+            bias = torch.as_tensor(constant, dtype=output.dtype, device=output.device)
+            bias = -bias if name in MINUS else bias
+        if bias is None or not output.requires_grad:
+            return output
+        if name in LAYERS[:-1] or name == "batch_norm":
+            bias = bias[(..., *(None,) * (output.ndim - 2))]
+        self.terms.append((output, bias.detach()))
+        return output.clone()  # an in-place ReLU that follows must not write into what is kept
+
+
+def _shift(args: Any, kwargs: Any) -> Tensor:
+    """What a batch norm in evaluation mode adds, `beta - gamma mean / std`."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    given = {"weight": None, "bias": None, "eps": 1e-5, **dict(zip(names, args, strict=False)), **kwargs}
+    mean, scale = given["running_mean"], (given["running_var"] + given["eps"]).rsqrt()
+    if given["weight"] is not None:
+        scale = scale * given["weight"]
+    shift: Tensor = -mean * scale if given["bias"] is None else given["bias"] - mean * scale
+    return shift
+
+
+class FullGrad(Attributor):
+    """A heat map of at least 0 in every channel alike: the rescaled size of the input term and of each bias term.
+
+    Terms without places (of linear layers) are part of the decomposition and not of the map. The decomposition is
+    complete for ReLU networks and the logit; a softmax, SiLU or a saturated ReLU6 bend it.
+    """
+
+    name = "fullgrad"
+
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """False: sizes are rescaled layer by layer for the map; `decompose` returns the contributions."""
+        return False
+
+    def decompose(self, images: Tensor, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the input term `(B, C, H, W)` and each layer's bias terms `(B, K, ...)`, in the order of calls.
+
+        All of them together sum to the score of each image (equation 3).
+
+        Raises:
+            ValueError: a network without convolution, linear layer or batch norm.
+        """
+        parts: list[list[Tensor]] = []
+        score, size = self.score, self.score.chunk_size
+        with score.borrowed(), torch.inference_mode(False), torch.enable_grad():
+            for chunk, labels in zip(images.split(size), targets.split(size), strict=True):
+                leaf = chunk.detach().clone().requires_grad_()
+                with Biases() as layers:
+                    logits = score.classifier(leaf)
+                score.charge(len(leaf), len(leaf))
+                if layers.entry is None:
+                    raise ValueError("fullgrad found no convolution and no linear layer in this classifier")
+                kept = [leaf, layers.entry, *(output for output, _ in layers.terms)]
+                scores = score.read(logits, labels.clone())
+                _, gradient, *rest = torch.autograd.grad(scores.sum(), kept, allow_unused=True, materialize_grads=True)
+                terms = [slope * bias for slope, (_, bias) in zip(rest, layers.terms, strict=True)]
+                parts.append([gradient * layers.entry.detach(), *terms])
+        entry, *biases = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+        return entry.view_as(images) if entry.ndim != 4 else entry, biases
+
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        entry, terms = self.decompose(images, targets)
+        spatial = [term for term in terms if term.ndim == 4]
+        heat = torch.stack([rescaled(term, images.shape[2:]) for term in (entry, *spatial)]).sum(0)
+        unknown = images.new_full((len(images),), torch.nan)
+        return Integral(heat.expand_as(images).clone(), unknown, unknown.clone())
+
+
+def rescaled(term: Tensor, size: torch.Size) -> Tensor:
+    """Return `|term|` from 0 to 1 over each image, at the images' size and summed over channels (section 4)."""
+    values = term.abs().flatten(1)
+    values = values - values.amin(1, keepdim=True)
+    largest = values.amax(1, keepdim=True)
+    values = values / torch.where(largest > 0, largest, 1)
+    return interpolate(values.view_as(term), size, mode="bilinear").sum(1, keepdim=True)

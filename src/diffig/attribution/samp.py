@@ -1,0 +1,115 @@
+"""SAMP and SAMP++: integration along greedy pixel paths, to the image and away from it (Zhang et al. 2024)."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from diffig.attribution.base import Attributor
+from diffig.attribution.integrate import Integral
+from diffig.baselines import Baseline
+from diffig.checks import check_at_least
+from diffig.paths.greedy_pixels import GreedyPixelPath
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+Directions = Literal["both", "insertion", "deletion"]
+
+
+class SAMP(Attributor):
+    """The mean of an insertion and a deletion path, the latter with its sign turned: each sums to `F(x) - F(x')`.
+
+    Complete in the limit of many steps; with momentum only about, as another vector stands where the gradient should.
+
+    Args:
+        score, baseline, seed: as in `Attributor`.
+        steps: gradients for each image at most, over both directions.
+        pixels_per_step, fragments, momentum: of the paths, see `GreedyPixelPath`. With both of the first two given
+            they decide and `steps` does not.
+        directions: `both`, or one of `insertion` and `deletion` with all the steps.
+        insertion_from: where insertion starts in place of the baseline; the authors take the blurred image there and
+            black for deletion. The gap is then against the mean score of both starts.
+    """
+
+    name = "samp"
+
+    def __init__(
+        self,
+        score: ScoreFunction | nn.Module,
+        baseline: Baseline | None = None,
+        seed: int = 0,
+        *,
+        steps: int = 128,
+        pixels_per_step: int | None = None,
+        fragments: int | None = None,
+        momentum: float = 1.0,
+        directions: Directions = "both",
+        insertion_from: Baseline | None = None,
+    ) -> None:
+        super().__init__(score, baseline, seed)
+        if directions not in get_args(Directions):
+            raise ValueError(f"directions={directions!r} is unknown; choose one of {list(get_args(Directions))}")
+        self.steps = check_at_least(steps, 2 if directions == "both" else 1, "steps", "gradients over all directions")
+        each = self.steps // 2 if directions == "both" else self.steps
+        self.paths = [
+            GreedyPixelPath(each, pixels_per_step, fragments, momentum, direction)
+            for direction in ("insertion", "deletion")
+            if directions in ("both", direction)
+        ]
+        self.insertion_from = insertion_from
+
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        parts = []
+        for path in self.paths:
+            starts = [baselines]
+            if path.direction == "insertion" and self.insertion_from is not None:
+                starts = self.insertion_from.references(images, streams)
+            along = [self._along(path, images, start, targets) for start in starts]
+            parts.append([torch.stack(values).mean(0) for values in zip(*along, strict=True)])
+        return Integral(*(torch.stack(values).mean(0) for values in zip(*parts, strict=True)))
+
+    def _along(self, path: GreedyPixelPath, images: Tensor, baselines: Tensor, targets: Tensor) -> Integral:
+        """The integral of one path, from `baselines` to `images` in whichever direction it is walked."""
+        attribution = torch.zeros_like(images)
+        waste = images.new_zeros(len(images))
+        for old, new, gradient in path.walk(images, baselines, targets, self.score):
+            product = gradient * (new - old)
+            attribution += product
+            waste += product.abs().flatten(1).sum(1)
+        if path.direction == "deletion":
+            attribution = -attribution
+        start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
+        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
+
+
+class SAMPPlusPlus(SAMP):
+    """SAMP with momentum: the running mean of gradients chooses the pixels, and is integrated."""
+
+    name = "samp_pp"
+
+    def __init__(
+        self,
+        score: ScoreFunction | nn.Module,
+        baseline: Baseline | None = None,
+        seed: int = 0,
+        *,
+        steps: int = 128,
+        pixels_per_step: int | None = None,
+        fragments: int | None = None,
+        momentum: float = 0.5,
+        directions: Directions = "both",
+        insertion_from: Baseline | None = None,
+    ) -> None:
+        super().__init__(
+            score,
+            baseline,
+            seed,
+            steps=steps,
+            pixels_per_step=pixels_per_step,
+            fragments=fragments,
+            momentum=momentum,
+            directions=directions,
+            insertion_from=insertion_from,
+        )

@@ -1,0 +1,70 @@
+"""What became of the jobs of a sweep, said once at its end, however it ended.
+
+Every job leaves `status` in its folder: running, done or failed. A job that is killed cannot say so: it stays running.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_started: list[Path] = []
+
+
+class SweepReport(Callback):
+    """Notes the folder of a sweep when it starts; `reports_sweeps` says how it went."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note the folder; the process that starts the sweep is asked, not the jobs."""
+        _started.append(Path(config.hydra.sweep.dir))
+
+
+def reports_sweeps(program: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the program that also says which jobs of its sweep failed."""
+
+    @functools.wraps(program)
+    def reported() -> Any:
+        _started.clear()
+        try:
+            return program()
+        finally:
+            for folder in _started:
+                print(report(folder), end="", file=sys.stderr)
+
+    return reported
+
+
+def mark(folder: Path, status: str) -> None:
+    """Say what became of the job in this folder; one process of a job speaks for all."""
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or "0"
+    if rank == "0":
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"status.{os.getpid()}.part"
+        partial.write_text(status)
+        partial.replace(folder / "status")
+
+
+def report(folder: Path) -> str:
+    """Return nothing where all jobs of a sweep are done, else a line for each that is not, and what to do next."""
+    jobs = sorted((file.parent for file in folder.glob("*/status")), key=lambda job: (len(job.name), job.name))
+    lines = []
+    for job in jobs:
+        status = (job / "status").read_text()
+        if status == "failed":
+            said = (job / "error.txt").read_text().split("\n")[0] if (job / "error.txt").is_file() else "see its log"
+            lines.append(f"  job {job.name} failed: {said} ({job / 'error.txt'})")
+        elif status != "done":
+            lines.append(f"  job {job.name} is still running, or was killed (out of memory or time?): see its log in {job}")
+    if not lines:
+        return ""
+    head = f"sweep {folder}: {len(jobs) - len(lines)} of {len(jobs)} jobs are done"
+    return "\n".join([head, *lines, f"the same command with hydra.sweep.dir={folder} does what is missing", ""])
