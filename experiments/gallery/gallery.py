@@ -2,7 +2,8 @@
 
 Rows are ImageNet photographs that the classifier gets right, columns are methods: files of `conf/method`, by default
 all but those whose generative parts are not in `latent.folder`. Maps are kept in FOLDER/maps, so a command that was
-interrupted goes on where it stopped, and one with the same settings draws anew in seconds.
+interrupted goes on where it stopped, and one with the same settings draws anew in seconds;
+delete them where the code has changed.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=6)
     parser.add_argument("--size", type=int, default=160, help="side of the images in pixels")
     parser.add_argument("--columns", type=int, default=9, help="methods on a page")
+    parser.add_argument("--scale", choices=("method", "image"), default="method", help="what shares a colour scale")
     return parser.parse_intermixed_args()
 
 
@@ -160,9 +162,17 @@ def draw_map(axis: plt.Axes, shown: np.ndarray, scale: float, gap: float, error:
     axis.set_xlabel("no gap" if np.isnan(gap) else f"gap {gap:+.3g}", fontsize=6.5, labelpad=2)
 
 
-def draw(path: Path, scene: Scene, columns: dict[str, dict[str, np.ndarray]], foot: str, width: int) -> None:
-    """Write one page: photographs, and the methods of `columns`, on a page as wide as `width` methods."""
-    rows = len(scene.images)
+def spread(maps: np.ndarray) -> float:
+    """Return the 99th percentile of the finite absolute values, 0 where there are none."""
+    finite = np.abs(maps[np.isfinite(maps)])
+    return float(np.quantile(finite, 0.99)) if finite.size else 0.0
+
+
+def draw(
+    path: Path, scene: Scene, columns: dict[str, dict[str, np.ndarray]], foot: str, options: argparse.Namespace
+) -> None:
+    """Write one page: photographs, and the methods of `columns`, which are no more than `options.columns`."""
+    rows, width = len(scene.images), options.columns
     size = (1.35 * (1 + width) + 0.5, 1.5 * rows + 0.9)
     figure, axes = plt.subplots(rows, 1 + width, figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
@@ -174,11 +184,13 @@ def draw(path: Path, scene: Scene, columns: dict[str, dict[str, np.ndarray]], fo
         axes[row][0].set_ylabel(textwrap.fill(scene.names[row], 16), fontsize=7.5)
         axes[row][0].set_xlabel(f"probability {scene.chances[row]:.2f}", fontsize=6.5, labelpad=2)
     for column, (name, found) in enumerate(columns.items(), start=1):
-        finite = np.abs(found["maps"][np.isfinite(found["maps"])])
-        scale = float(np.quantile(finite, 0.99)) if finite.size else 0.0
-        cost = "" if np.isnan(found["gradients"]) else f"{int(found['gradients'])} gradients, ±{scale:.1g}"
-        axes[0][column].set_title(f"{name}\n{cost}", fontsize=6.5)
+        shared = spread(found["maps"])
+        cost = "" if np.isnan(found["gradients"]) else f"{int(found['gradients'])} gradients"
+        axes[0][column].set_title(
+            f"{name}\n{cost}" + (f", ±{shared:.1g}" if options.scale == "method" else ""), fontsize=6.5
+        )
         for row in range(rows):
+            scale = shared if options.scale == "method" else spread(found["maps"][row])
             cell = found["maps"][row], scale, float(found["gaps"][row]), str(found["errors"][row])
             draw_map(axes[row][column], *cell)
     for axis in axes[:, 1 + len(columns) :].flat:
@@ -193,10 +205,11 @@ def main() -> None:
     options = arguments()
     options.folder.mkdir(parents=True, exist_ok=True)
     methods = options.methods.split(",") if options.methods else default_methods(options)
+    options.columns = min(options.columns, len(methods))
     first = config("ig", options)
     scene = Scene(first, options.images)
     foot = (
-        "Red speaks for the class, blue against it; each method has one scale (±, the 99th percentile of its maps). "
+        f"Red speaks for the class, blue against it; each {options.scale} has one scale (±, the 99th percentile). "
         f"{scene.classifier.name}, {first.objective.objective}, baseline {build(first.baseline).name}, "
         f"{options.size} pixels, {first.steps} steps."
     )
@@ -204,7 +217,7 @@ def main() -> None:
     for number, start in enumerate(range(0, len(methods), options.columns), start=1):
         page = {method: found[method] for method in methods[start : start + options.columns]}
         path = options.folder / f"gallery_{number}.png"
-        draw(path, scene, page, foot, min(options.columns, len(methods)))
+        draw(path, scene, page, foot, options)
         print(path)
 
 

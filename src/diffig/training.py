@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build
+from diffig.evaluation.dashboard import build_logger
 from diffig.evaluation.environment import environment
 from diffig.evaluation.rows import write_json, write_text
 from diffig.evaluation.run import progress_bars
@@ -61,7 +62,7 @@ def train(cfg: DictConfig) -> float | None:
     callbacks = {name: node for name, node in cfg.callbacks.items() if node and (recipe.averaged or name != "ema")}
     last = output / "checkpoints" / "last.ckpt"
     resumed = last if cfg.resume and last.is_file() else None
-    loggers = [curves(output, _steps(resumed)), *([build(cfg.logger)] if cfg.logger else [])]
+    loggers = [curves(output, _steps(resumed)), *([build_logger(cfg, "train")] if cfg.logger else [])]
     bars = progress_bars()
     watchers = [*(build(node) for node in callbacks.values()), *bars]
     # Asked anew for every epoch, loaders go on with the next numbered samples.

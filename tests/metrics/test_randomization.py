@@ -126,6 +126,12 @@ def test_a_layer_has_the_same_numbers_whatever_else_is_random() -> None:
     assert not torch.equal(alone.state_dict()[key], other.state_dict()[key])
 
 
+def test_two_layers_of_one_shape_get_different_numbers() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 12), nn.Linear(12, 12))
+    changed = reinitialised(net, ["1", "2"], ["1", "2"], seed=0)
+    assert not torch.equal(changed[1].weight, changed[2].weight)
+
+
 def test_parameters_of_no_known_layer_are_drawn_with_their_mean_and_spread() -> None:
     net = Backwards()
     net.shift = nn.Parameter(torch.randn(20_000, generator=torch.Generator().manual_seed(0)) * 3 + 5)

@@ -150,6 +150,34 @@ class ReLUNet(nn.Module):
         return self.head(features.mean((2, 3)))
 
 
+class Headed(nn.Module):
+    """A smooth representation and a linear head, whose predictions differ from image to image."""
+
+    def __init__(self, shape=(3, 8, 8), classes=5, width=10, seed=6, dtype=torch.float64):
+        super().__init__()
+        size = shape[0] * shape[1] * shape[2]
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(size, width), nn.Tanh())
+        self.head = nn.Linear(width, classes)
+        with torch.no_grad():
+            self.body[1].weight.copy_(fixed((width, size), seed, 4 / size**0.5))
+            self.body[1].bias.copy_(-0.5 * self.body[1].weight.sum(1))
+            self.head.weight.copy_(fixed((classes, width), seed + 1, 2.0))
+            self.head.bias.zero_()
+        self.to(dtype).eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.body(images))
+
+
+class Ridge(nn.Module):
+    """Class 0 of a 1 x 1 x 2 image scores `a + b` and a steep hill beside the line from black to white."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        a, b = images.flatten(1).unbind(1)
+        value = a + b + 3 * torch.exp(-((a - 0.5).square() + (b - 0.42).square()) / 0.03)
+        return torch.stack([value, torch.zeros_like(value)], 1)
+
+
 class NoSecondDerivative(torch.autograd.Function):
     """The identity, which refuses to be differentiated twice."""
 

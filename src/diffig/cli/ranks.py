@@ -1,7 +1,7 @@
-"""Which process is which: ranks are known before anything of Lightning is imported, and combinations that hang are refused.
+"""Which process is which: ranks are known before Lightning is imported, and combinations that hang are refused.
 
-Three ways give ranks: submitit (`hydra/launcher=local` and `=slurm`), srun or torchrun, and Lightning itself, which starts
-further processes by command line. The last is for single runs only.
+Three ways give ranks: submitit (`hydra/launcher=local` and `=slurm`), srun or torchrun, and Lightning itself, which
+starts further processes by command line. The last is for single runs only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _take_ranks_of_submitit(cfg: DictConfig) -> None:
     if devices != tasks:
         raise ValueError(
             f"trainer.devices={devices}, and the launcher has started {tasks} processes on each node; set "
-            f"compute.devices={devices}, from which trainer and launcher take their number, and leave trainer.devices alone"
+            f"compute.devices={devices}, from which both take their number, and leave trainer.devices alone"
         )
     if JobEnvironment().num_tasks > 1:
         # Every rank sees all devices of its node: Lightning chooses by local rank.
@@ -67,14 +67,21 @@ def refuse_spawning_sweeps(cfg: DictConfig) -> None:
     spawns = launcher or (strategy == "auto" and count != 1)
     if HydraConfig.get().mode != RunMode.MULTIRUN or not spawns or "LOCAL_RANK" in os.environ:
         return
-    told = ("trainer.strategy=", "trainer.devices=", "compute.devices=", "trainer=", "hydra/launcher=", "hydra.launcher.")
+    told = (
+        "trainer.strategy=",
+        "trainer.devices=",
+        "compute.devices=",
+        "trainer=",
+        "hydra/launcher=",
+        "hydra.launcher.",
+    )
     words = [word for word in sys.argv[1:] if not word.startswith(told)]
     program = os.path.basename(sys.argv[0])
     raise SystemExit(
-        f"trainer.strategy={strategy} on {count} devices cannot run inside a sweep (-m): every rank would start the sweep "
-        f"again. Let a launcher start the ranks:\n    {' '.join([program, *words])} hydra/launcher=local "
-        f"compute.devices={count}\n(hydra/launcher=slurm on a cluster), or use trainer.strategy=ddp_spawn, or run single "
-        "jobs without -m"
+        f"trainer.strategy={strategy} on {count} devices cannot run inside a sweep (-m): every rank would start "
+        f"the sweep again. Let a launcher start the ranks:\n    {' '.join([program, *words])} hydra/launcher=local "
+        f"compute.devices={count}\n(hydra/launcher=slurm on a cluster), or use trainer.strategy=ddp_spawn, or run "
+        "single jobs without -m"
     )
 
 

@@ -63,7 +63,9 @@ def report(folder: Path) -> str:
             said = (job / "error.txt").read_text().split("\n")[0] if (job / "error.txt").is_file() else "see its log"
             lines.append(f"  job {job.name} failed: {said} ({job / 'error.txt'})")
         elif status != "done":
-            lines.append(f"  job {job.name} is still running, or was killed (out of memory or time?): see its log in {job}")
+            lines.append(
+                f"  job {job.name} is still running, or was killed (out of memory or time?): see its log in {job}"
+            )
     if not lines:
         return ""
     head = f"sweep {folder}: {len(jobs) - len(lines)} of {len(jobs)} jobs are done"

@@ -1,7 +1,8 @@
 """Mean ranks over images and how far apart they must lie, and how far two rankings agree.
 
 Notation: `k` settings, `N` images, `R_j` the mean rank of setting `j`. Friedman's test asks whether
-all `R_j` are alike. Nemenyi's critical difference is `q_{.05, k} / sqrt(2) * sqrt(k (k + 1) / (6 N))` (Demsar 2006, section 3.2.2).
+all `R_j` are alike. Nemenyi's critical difference is `q_{.05, k} / sqrt(2) * sqrt(k (k + 1) / (6 N))`
+(Demsar 2006, section 3.2.2).
 """
 
 from __future__ import annotations

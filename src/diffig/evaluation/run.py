@@ -20,6 +20,7 @@ from diffig.baselines import Average, Dataset
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build
 from diffig.diffusion.field_prior import SHIPPED
+from diffig.evaluation.dashboard import Shown, build_logger, send, sweep_id
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.gallery import save_gallery
@@ -143,9 +144,10 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         "rule": str(getattr(attributor, "rule", "")),
         "nodes": str(getattr(attributor, "nodes", "")),
         "variant": variant(),
+        "sweep": sweep_id(),
         **{f"guidance.{name}": strength for name, strength in attributor.guidance_strengths.items()},
     }
-    logger = build(cfg.logger) if cfg.logger else False
+    logger = build_logger(cfg, "evaluate")
     shown = set(indices[: cfg.pictures])
     bars = progress_bars()
     watchers = [RowWriter(store, shown), *bars]
@@ -239,6 +241,7 @@ def finish(
     log.info("summary\n%s", summary.to_string(index=False))
     picture = output / "attributions.png"
     attributions = store.attributions()
+    shown: dict[int, Shown] = {}
     if attributions:
         images = torch.stack([datamodule.test_set[positions[index]][0] for index in attributions])
         names = [datamodule.class_names[datamodule.test_set[positions[index]][1]] for index in attributions]
@@ -246,8 +249,9 @@ def finish(
         method = str(rows["method"].iloc[0])
         save_gallery(picture, images, {method: maps}, names)
         _save_randomised(output / "randomization.png", method, images, maps, store, names)
+        shown = {key: Shown(*one) for key, *one in zip(attributions, images, maps, names, strict=True)}
     if logger:
-        _to_dashboard(logger, cfg, summary, rows, picture)
+        send(logger, output, summary, rows, shown)
 
 
 def _save_randomised(
@@ -259,17 +263,6 @@ def _save_randomised(
     if titles:
         columns = {title: torch.stack([shown[title] for shown in each])[:, None] for title in titles}
         save_gallery(path, images, {method: maps, **columns}, names)
-
-
-def _to_dashboard(logger: Any, cfg: DictConfig, summary: pd.DataFrame, rows: pd.DataFrame, picture: Path) -> None:
-    import wandb
-
-    run = logger.experiment
-    run.config.update(OmegaConf.to_container(cfg, resolve=True), allow_val_change=True)
-    run.summary.update({f"{row.metric}": row.mean for row in summary.itertuples()})
-    run.log({"rows": wandb.Table(dataframe=rows)})
-    if picture.is_file():
-        run.log({"attributions": wandb.Image(str(picture))})
 
 
 def _in_sweep() -> bool:

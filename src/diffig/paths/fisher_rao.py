@@ -1,11 +1,11 @@
 """FRInGe's walk from the image to the prediction of largest entropy, along a geodesic of predictions (2026).
 
 Notation: probabilities `p(x)` of `K` classes, `u = 1 / K`. On the sphere of `sqrt(p)` the geodesic from `p(x)` to `u`
-is an arc; it is cut at waypoints `q_1 ... q_n = u` whose neighbours are at most `d` apart in KL divergence (`d` is
-half the square of twice the angle). Towards each waypoint the image moves by natural gradient, `v = inv(A) grad
-KL(q | p)` with `A` Fisher's metric and a prior, and `x <- x - t v`. The step `t` is the best one by the quadratic
-model, in which the prior has no part, as long as the model's `KL(p_old | p_new)` stays below `d` and `|t v|` below a
-radius; it is halved until the true divergence is below `d` too and `KL(q | p)` has fallen.
+is an arc; it is cut at waypoints `q_1 ... q_n = u` whose neighbours are at most about `d` apart in KL divergence.
+Towards each waypoint the image moves by natural gradient, `v = inv(A) grad KL(q | p)` with `A` Fisher's metric and a
+prior, and `x <- x - t v`. The step `t` is the best one by the quadratic model, in which the prior has no part, as long
+as the model's `KL(p_old | p_new)` stays below `d` and `|t v|` below a radius; it is halved until the true divergence
+is below `d` too and `KL(q | p)` has fallen.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch import Tensor
 from diffig.checks import check_at_least
 from diffig.paths.fisher_metric import Prior, natural_direction
 from diffig.paths.shared_forward import logits_and_gradients
+from diffig.paths.waypoints import Waypoints, divergence_of
 from diffig.scores import ScoreFunction
 
 HALVINGS = 6
 REACHED = 0.1  # a waypoint counts as reached within this share of `d`
-SAFETY = 1.1  # more waypoints than the arc needs
 
 
 class FisherRaoNode(NamedTuple):
@@ -98,7 +98,7 @@ class FisherRaoWalk:
             left = ~moved | (tried[rows] >= self.max_steps)
             while True:
                 waiting = goal[rows] <= arcs.count[rows]
-                near = _divergence(arcs.at(rows, goal[rows]), after) <= REACHED * self.divergence
+                near = divergence_of(arcs.at(rows, goal[rows]), after) <= REACHED * self.divergence
                 passed = waiting & (left | near)
                 if not bool(passed.any()):
                     break
@@ -134,7 +134,7 @@ class FisherRaoWalk:
         length = torch.minimum(length, (pull * direction).flatten(1).sum(1) / curvature.clamp_min(tiny))
         new, after = points.clone(), likely.clone()
         moved = torch.zeros_like(size, dtype=torch.bool)
-        before = _divergence(wanted, likely)
+        before = divergence_of(wanted, likely)
         for _ in range(HALVINGS):
             rows = (~moved).nonzero()[:, 0]
             if len(rows) == 0:
@@ -142,38 +142,9 @@ class FisherRaoWalk:
             trial = points[rows] - length[rows, None, None, None] * direction[rows]
             trial = trial.clamp(0, 1) if self.clip else trial
             found = score.logits(trial).softmax(1)
-            good = _divergence(likely[rows], found) <= self.divergence
-            good &= _divergence(wanted[rows], found) < before[rows]
+            good = divergence_of(likely[rows], found) <= self.divergence
+            good &= divergence_of(wanted[rows], found) < before[rows]
             taken = rows[good]
             new[taken], after[taken], moved[taken] = trial[good], found[good], True
             length[rows] /= 2
         return new, after, moved
-
-
-class Waypoints:
-    """Points of the arcs from predictions `(B, K)` to the even one.
-
-    Attributes:
-        count: `(B,)` how many each image has; 0 where it is there already, or has no finite prediction.
-    """
-
-    def __init__(self, start: Tensor, divergence: float) -> None:
-        self.start = start.sqrt()
-        self.end = torch.full_like(start, 1 / start.shape[1]).sqrt()
-        self.angle = (self.start * self.end).sum(1).clamp(max=1).acos()
-        # The divergence of two near points is half the square of the Fisher-Rao distance, twice the angle.
-        needed = (SAFETY * 2 * self.angle / (2 * divergence) ** 0.5).nan_to_num(0)
-        self.count = (needed - 1e-6).ceil().clamp_min(0).long()
-
-    def at(self, rows: Tensor, number: Tensor) -> Tensor:
-        """Return the waypoints `number` `(m,)` of the images `rows` `(m,)`, probabilities `(m, K)`."""
-        share = (number / self.count[rows].clamp_min(1)).clamp(max=1).to(self.start)[:, None]
-        angle = self.angle[rows, None]
-        whole = torch.where(angle > 0, angle, 1).sin()
-        arc = (((1 - share) * angle).sin() * self.start[rows] + (share * angle).sin() * self.end[rows]) / whole
-        return torch.where(share >= 1, self.end[rows].square(), arc.square())
-
-
-def _divergence(one: Tensor, other: Tensor) -> Tensor:
-    """`KL(one | other)` `(n,)` of probabilities `(n, K)`."""
-    return (torch.xlogy(one, one) - torch.xlogy(one, other)).sum(1)

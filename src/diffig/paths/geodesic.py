@@ -6,10 +6,10 @@ metric of the score's graph). A geodesic has the least energy `sum_k |dP_k|_M^2`
 Notation: ends `x'`, `x`; `T` segments, points `P_k = line_k + D_k` with `D_0 = D_T = 0`; `F_k = F(P_k)`, `g_k` its
 gradient; `V` the score's variation along the line. The energy is told by differences of the score, which needs no
 second derivatives: `E = T sum |P_{k+1} - P_k|^2 / |x - x'|^2 + b T sum (F_{k+1} - F_k)^2 / V^2`, the first of which
-is 1 on the line. With the score linear around the points, the best `D` is known (Gauss and Newton): let `K` be the matrix of
-second differences, `G` that of products `g_k . g_l`, `r = b |x - x'|^2 / V^2`, and `u_k` what the linear score at the
-line's points `k` is above a straight rise from `F(x')` to `F(x)`. Then `(inv(K) * (1 + r G)) s = u`, elementwise
-product, and `D_k = -r sum_l inv(K)_kl s_l g_l`. A linear score has `u = 0`, and the line stays.
+is 1 on the line. With the score linear around the points the best `D` is known (Gauss and Newton): let `K` be the
+matrix of second differences, `G` that of products `g_k . g_l`, `r = b |x - x'|^2 / V^2`, and `u_k` what the linear
+score at the line's points `k` is above a straight rise from `F(x')` to `F(x)`. Then `(inv(K) * (1 + r G)) s = u`,
+elementwise product, and `D_k = -r sum_l inv(K)_kl s_l g_l`. A linear score has `u = 0`, and the line stays.
 """
 
 from __future__ import annotations
