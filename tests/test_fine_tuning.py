@@ -114,3 +114,21 @@ def test_what_was_fine_tuned_is_read_again(tmp_path: Path, pretrained: Path) -> 
     )
     with torch.no_grad():
         assert torch.equal(again(images := torch.rand(1, 3, 64, 64)), network(images))
+
+
+class Wrapped(nn.Module):
+    def __init__(self, channels: int = 4) -> None:
+        super().__init__()
+        self.model = Small()
+        self.model.scale = nn.Parameter(torch.ones(channels))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)
+
+
+def test_a_network_that_wraps_another_has_a_body_and_foreign_weights_are_refused(tmp_path: Path) -> None:
+    net = Wrapped()
+    assert head_of(net) == "model.fc"
+    torch.save({"other.weight": torch.ones(3)}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="does not have the body"):
+        load_body(Classifier(net, (0.5,), (0.5,), "wrapped", 2), tmp_path / "other.pt")

@@ -11,6 +11,9 @@ import pytest
 from diffig.evaluation.ranks import agreement, mean_ranks
 from diffig.evaluation.report import build_report
 from diffig.evaluation.report.families import family_of, family_table
+from diffig.evaluation.report.figures.agreement import agreement_figure
+from diffig.evaluation.report.wording import lower_is_better
+from diffig.metrics import DiffID, InsertionDeletion, Metric, Randomization
 
 RNG = np.random.default_rng(0)
 
@@ -75,6 +78,10 @@ def test_agreement_counts_pairs() -> None:
         ("sensitivity_n", "faithfulness by perturbation"),
         ("sensitivity_max", "robustness"),
         ("pointing_game", "localisation"),
+        ("mask_share", "localisation"),
+        ("mas_deletion", "faithfulness by removal"),
+        ("mas", "faithfulness by removal"),
+        ("emprt", "sanity"),
         ("entropy", "complexity"),
         ("gap_abs", "axioms and path"),
         ("beauty", "other"),
@@ -82,6 +89,21 @@ def test_agreement_counts_pairs() -> None:
 )
 def test_family(metric: str, family: str) -> None:
     assert family_of(metric) == family
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        *(InsertionDeletion(reduce=reduce, deletion_fill="black", mas=True) for reduce in ("abs_sum", "signed")),
+        DiffID(signed=True, fill="blur", readouts=("hard", "soft", "soft_diff")),
+        DiffID(space="normalised", readouts=("hard", "soft", "soft_diff")),
+        Randomization(orders=("independent",)),
+    ],
+    ids=lambda metric: metric.names[0],
+)
+def test_variants_of_a_metric_are_read_as_they_say(metric: Metric) -> None:
+    for facts in metric.describe():
+        assert lower_is_better(facts.name) == (facts.direction == "lower"), facts.name
 
 
 def table(**means: float) -> pd.DataFrame:
@@ -103,6 +125,28 @@ def test_family_table_turns_round_what_is_better_when_low() -> None:
     assert lines["tau"].tolist() == pytest.approx([1, -1])
     assert lines["second"].tolist() == ["b", "b"]
     assert family_table({"diffid": ranked["diffid"]}, ["a", "b", "c"], "diffid") is None
+
+
+def test_references_are_no_judges() -> None:
+    ranked = {
+        "diffid": table(a=0.3, b=0.2, c=0.1),
+        "diffid_ceiling": table(a=0.9, b=0.9, c=0.9),
+        "entropy": table(a=5.0, b=4.0, c=3.0),
+    }
+    lines = family_table(ranked, ["a", "b", "c"], "diffid")
+    assert lines is not None
+    assert lines["metrics"].tolist() == ["diffid", "entropy"]
+    assert lines["mean_rank"].tolist() == [1, 1]
+
+
+def test_a_headline_that_shares_no_setting_with_another_metric_has_no_figure() -> None:
+    names = list("abcdefgh")
+    ranked = {
+        "diffid": table(**{name: place / 8 for place, name in enumerate(names[:4])}),
+        "entropy": table(**{name: place / 8 for place, name in enumerate(names[4:])}),
+        "gini": table(**{name: -place / 8 for place, name in enumerate(names[4:])}),
+    }
+    assert agreement_figure(ranked, table(**dict.fromkeys(names, 0.0)), "diffid") is None
 
 
 def runs(root: Path, seeds: int = 3) -> Path:
@@ -175,3 +219,14 @@ def test_comparing_refuses(tmp_path: Path) -> None:
         build_report(root, n=100, pair=("ig",))
     with pytest.raises(ValueError, match="neither a method nor a setting"):
         build_report(root, n=100, pair=("ig", "agi"))
+
+
+def test_a_duel_counts_only_metrics_that_depend_on_the_method(tmp_path: Path) -> None:
+    root = runs(tmp_path, 1)
+    for file in root.glob("*/rows.parquet"):
+        rows = pd.read_parquet(file)
+        reference = rows[rows["metric"] == "diffid"].assign(metric="diffid_ceiling", value=1.0)
+        pd.concat([rows, reference]).to_parquet(file)
+    found = build_report(root, n=100, pair=("diffig_field", "ig")).html
+    assert found is not None
+    assert "(Holm, 4 metrics)" in found.read_text()

@@ -76,5 +76,12 @@ def test_a_sweep_refuses_processes_that_would_start_it_again(
     evaluate: Evaluate, tmp_path: Path, capfd: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     assert evaluate("-m", "method=ig,random", "hydra.sweep.dir=sweep", *words) == 1
-    assert "trainer.strategy=ddp_spawn" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "trainer.strategy=ddp_spawn" in said
+    (command,) = (line.strip() for line in said.splitlines() if line.startswith("    "))
+    assert command.startswith("diffig-evaluate -m ")
+    assert "method=ig,random" in command
+    count = 1 if words == ["trainer.strategy=ddp"] else 2
+    assert command.endswith(f"hydra/launcher=local compute.devices={count}")
+    assert not {"trainer=ddp", "trainer.strategy=ddp", "trainer.devices=2"} & set(command.split())
     assert not list((tmp_path / "sweep").glob("*/rows.parquet"))

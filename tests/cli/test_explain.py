@@ -86,6 +86,32 @@ def test_a_folder_of_images(explain: Program, tmp_path: Path, capfd: pytest.Capt
     assert "broken.jpg cannot be read as an image" in page
 
 
+def test_files_of_one_name_keep_their_own_folders(explain: Program, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    for name in ("cat.png", "cat.bmp", "a/b.png", "a_b.png"):
+        Image.new("L", (12, 12), 90).save(tmp_path / "photos" / name)
+    assert explain("image=photos", "method=gradient") == 0
+    summaries = [json.loads(file.read_text()) for file in (tmp_path / "run").glob("*/summary.json")]
+    assert len({summary["image"] for summary in summaries}) == 4
+    assert (tmp_path / "run" / "cat.bmp" / "attribution.png").exists()
+
+
+def test_a_folder_of_which_nothing_can_be_explained(
+    explain: Program, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "photos" / name).write_bytes(b"no image")
+    assert explain("image=photos", "method=gradient") == 1
+    assert "none of the 2 images of photos could be explained" in "".join(capfd.readouterr())
+
+
+def test_methods_with_reference_images_take_those_of_the_dataset(explain: Program, tmp_path: Path) -> None:
+    assert explain("image=3", "method=expected_gradients,ig2,lpi", "steps=4") == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [line["method"] for line in summary["methods"]] == ["expected_gradients", "ig2", "lpi"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -96,6 +122,7 @@ def test_a_folder_of_images(explain: Program, tmp_path: Path, capfd: pytest.Capt
         (["image=3", "target=77"], "target=77 is no class; choose 0 to 9"),
         (["image=3", "target=sevenn"], "target='sevenn' is no class name"),
         (["image=3", "guidance.region=1"], "no region is given"),
+        (["image=3", "films=true", "frames=1"], "frames=1 must be a whole number of at least 2"),
         ([], "image is not set; give it on the command line, image=..."),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) and value else "",

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.errors import MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from diffig.baselines import Average, Dataset
 from diffig.config import CONF_DIR, build, compose
 from diffig.data import Batch
+from diffig.evaluation.report.families import family_of
+from diffig.evaluation.report.wording import lower_is_better
 from diffig.evaluation.run import fingerprint
 from diffig.metrics import Explained
 from diffig.randomness import Streams
@@ -57,7 +61,8 @@ def options(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    return sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and any(folder.glob("*.yaml")))
+    folders = (folder for folder in CONF.rglob("*") if folder.is_dir() and any(folder.glob("*.yaml")))
+    return sorted(folder.relative_to(CONF).as_posix() for folder in folders)
 
 
 def program_of(group: str, option: str) -> str:
@@ -137,6 +142,27 @@ def test_begins_with_what_it_builds(group: str, option: str) -> None:
     allowed = ("# diffig-",) if group in GLOBAL else ("# Builds ", "# Says ")
     assert first.startswith(allowed), first
     assert all(len(line) <= 130 for line in lines), "a line is too long to read"
+
+
+@pytest.mark.parametrize("launcher", options("hydra/launcher"))
+@pytest.mark.parametrize("compute", options("compute"))
+def test_launcher_and_trainer_ask_for_the_same_machine(launcher: str, compute: str) -> None:
+    for program in ("evaluate", "train"):
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            words = [f"hydra/launcher={launcher}", f"compute={compute}", "dirs.output=out"]
+            cfg = hydra_compose(program, words, return_hydra_config=True)
+        asked, trainer = cfg.hydra.launcher, cfg.trainer
+        assert asked.tasks_per_node == trainer.devices == cfg.compute.devices
+        assert asked.timeout_min == cfg.compute.timeout_min
+        assert asked.nodes == trainer.num_nodes
+        assert asked.gpus_per_node == (trainer.devices if trainer.accelerator == "gpu" else None)
+
+
+def test_a_search_makes_what_is_searched_large() -> None:
+    with initialize_config_dir(CONF_DIR, version_base="1.3"):
+        cfg = hydra_compose("evaluate", ["hydra/sweeper=search", "dirs.output=out"], return_hydra_config=True)
+    assert cfg.hydra.sweeper.direction == "maximize"
+    assert cfg.searched in build(cfg.metrics).names
 
 
 def test_the_readme_lists_every_group_and_every_option() -> None:
@@ -292,6 +318,22 @@ def test_metrics(metrics: str, batch: Batch, network: Any) -> None:
     values = suite(explained)
     assert set(values) == set(suite.names)
     assert all(value.shape == (2,) for value in values.values())
+
+
+# Families of the report in which metrics of a category may stand.
+FAMILIES_OF = {
+    "faithfulness": {"faithfulness by removal", "faithfulness by perturbation"},
+    "axiom": {"axioms and path"},
+    "path": {"axioms and path"},
+    **{category: {category} for category in ("complexity", "localisation", "robustness", "sanity")},
+}
+
+
+@pytest.mark.parametrize("metrics", options("metrics"))
+def test_reports_read_a_metric_as_it_says_of_itself(metrics: str) -> None:
+    for facts in build(composed("metrics", metrics).metrics).describe():
+        assert lower_is_better(facts.name) == (facts.direction == "lower"), facts.name
+        assert family_of(facts.name) in FAMILIES_OF[facts.category], facts.name
 
 
 @pytest.mark.parametrize("trainer", options("trainer"))

@@ -1,7 +1,8 @@
-"""Two processes write the rows that one process writes, each once."""
+"""Two and three processes write the rows that one process writes, each once."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,17 +17,15 @@ from diffig.evaluation.rows import KEY
 WORDS = ("dataset.size=8", "classifier.width=8", "metrics=fast", "method=spi", "steps=4", "limit=7", "batch_size=2")
 ON_TWO = ("trainer.accelerator=cpu", "trainer.devices=2")
 
-# One interpreter for both runs: most of the time goes into imports.
-BOTH = """
-import sys
+# One interpreter for all runs: most of the time goes into imports.
+ALL = """
+import json, sys
 from hydra.core.global_hydra import GlobalHydra
 from diffig.cli.evaluate import main
-for words in (["trainer=cpu", "hydra.run.dir=one"], sys.argv[1:sys.argv.index("--")]):
-    common = sys.argv[sys.argv.index("--") + 1:]
-    argv, sys.argv = sys.argv, ["diffig-evaluate", *common, *words]
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["diffig-evaluate", *words]
     GlobalHydra.instance().clear()
     main()
-    sys.argv = argv
 """
 
 
@@ -36,24 +35,41 @@ def run(command: list[str], folder: Path) -> None:
     assert call.returncode == 0, call.stdout + call.stderr
 
 
-def compare(folder: Path) -> None:
-    one, two = (pd.read_parquet(folder / name / "rows.parquet").drop(columns="seconds") for name in ("one", "two"))
+def compare(folder: Path, many: str = "two", processes: int = 2) -> None:
+    one, two = (pd.read_parquet(folder / name / "rows.parquet").drop(columns="seconds") for name in ("one", many))
     assert not two.duplicated(list(KEY)).any()
     assert two["image_index"].nunique() == 7
     pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-5)
-    ranks = {file.stem.rsplit("-", 1)[1] for file in (folder / "two" / "rows").glob("rows-*.parquet")}
-    assert ranks == {"0", "1"}, "both processes explained images"
+    ranks = {file.stem.rsplit("-", 1)[1] for file in (folder / many / "rows").glob("rows-*.parquet")}
+    assert ranks == {str(rank) for rank in range(processes)}, "every process explained images"
     assert not list(folder.rglob("*.part"))
     for name in ("summary.csv", "attributions.png", "curves.parquet", "config.yaml"):
-        assert (folder / "two" / name).is_file(), name
+        assert (folder / many / name).is_file(), name
 
 
 def test_forked_processes(tmp_path: Path) -> None:
-    script = tmp_path / "both.py"
-    script.write_text(BOTH)
-    words = [*ON_TWO, "trainer.strategy=ddp_fork", "hydra.run.dir=two"]
-    run([sys.executable, str(script), *words, "--", *WORDS], tmp_path)
+    script = tmp_path / "all.py"
+    script.write_text(ALL)
+    runs = [["trainer=cpu", "hydra.run.dir=one"]]
+    for name, count in (("two", 2), ("three", 3)):
+        words = ("trainer.accelerator=cpu", f"trainer.devices={count}", "trainer.strategy=ddp_fork")
+        runs.append([*words, f"hydra.run.dir={name}"])
+    run([sys.executable, str(script), json.dumps([[*WORDS, *words] for words in runs])], tmp_path)
     compare(tmp_path)
+    compare(tmp_path, "three", 3)
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_jobs_have_two_processes_each(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "diffig.cli.evaluate"]
+    run([*program, *WORDS, "trainer=cpu", "hydra.run.dir=one"], tmp_path)
+    many = ("hydra/launcher=local", "compute=cpu", "compute.devices=2", "hydra.sweep.dir=many")
+    run([*program, "-m", *WORDS, *many], tmp_path)
+    rows = pd.read_parquet(tmp_path / "many" / "0" / "rows.parquet")
+    assert set(rows["sweep"]) == {"many"}
+    rows.assign(sweep="").to_parquet(tmp_path / "many" / "0" / "rows.parquet")
+    compare(tmp_path, "many/0")
+    assert (tmp_path / "many" / "0" / "status").read_text() == "done"
 
 
 @pytest.mark.slow

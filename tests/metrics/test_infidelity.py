@@ -57,7 +57,7 @@ def test_contributions_of_a_linear_model_are_faithful_in_any_unit() -> None:
     explained = explained_batch(4, size=8)
     explained = dataclasses.replace(explained, score=ScoreFunction(net))
     exact = net.contributions(explained.images, explained.baselines, explained.targets)
-    for scale in (1.0, -3e-4):
+    for scale in (1.0, -3e-4, 1e-200):
         values = Infidelity()(with_maps(explained, exact * scale))
         close(values["infidelity"], torch.zeros(4, dtype=torch.float64))
         close(values["infidelity_r2"], torch.ones(4, dtype=torch.float64))

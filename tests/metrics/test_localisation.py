@@ -116,3 +116,14 @@ def test_bad_input_is_named() -> None:
         dataclasses.replace(explained, masks=explained.masks.double())
     with pytest.raises(ValueError, match=r"masks are torch.uint8 \(2, 6, 6\)"):
         dataclasses.replace(explained, masks=explained.masks[:, 0])
+
+
+def test_a_map_without_a_positive_part_has_the_shares_of_a_constant_one_and_its_own_order() -> None:
+    explained = explained_batch(3)
+    negative = with_maps(explained, -1 - explained.images)
+    constant = with_maps(explained, torch.ones_like(explained.images))
+    found, flat = Localisation()(negative), Localisation()(constant)
+    for name in ("energy_pointing", "relevance_mass"):
+        close(found[name], flat[name])
+    brightest = with_maps(explained, 4 - explained.images)
+    close(found["relevance_rank"], Localisation()(brightest)["relevance_rank"])

@@ -53,7 +53,8 @@ def test_spearman_shares_the_ranks_of_ties_as_scipy_does() -> None:
 @pytest.mark.parametrize("similarity", [ssim, spearman, hog])
 def test_a_map_is_like_itself_in_any_unit_and_constant_maps_are_alike(similarity) -> None:
     one, _ = two_maps()
-    close(similarity(one, one * 1e-3), torch.ones(3, dtype=torch.float64), atol=1e-9)
+    for unit in (1e-3, 1e-200):
+        close(similarity(one, one * unit), torch.ones(3, dtype=torch.float64), atol=1e-9)
     flat = torch.ones_like(one)
     close(similarity(flat, 0 * flat if similarity is spearman else 7 * flat), torch.ones(3, dtype=torch.float64))
     if similarity is not ssim:
@@ -124,6 +125,18 @@ def test_a_layer_has_the_same_numbers_whatever_else_is_random() -> None:
     key = "body.4.weight"
     assert torch.equal(alone.state_dict()[key], both.state_dict()[key])
     assert not torch.equal(alone.state_dict()[key], other.state_dict()[key])
+
+
+def test_no_random_state_is_touched(monkeypatch) -> None:
+    net = Deep()
+
+    def seeded(seed):
+        raise AssertionError("the accelerators' random state has changed")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
+    state = torch.get_rng_state()
+    reinitialised(net, ["head"], ["body.0", "body.1", "body.4", "head"], 0)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_two_layers_of_one_shape_get_different_numbers() -> None:
@@ -202,6 +215,20 @@ def test_curves_are_similarities_at_each_depth_and_values_their_means() -> None:
     for name, curve in curves.items():
         close(values[name], curve.mean(1))
     assert explained.score.cost.forward_images == 0
+
+
+def test_a_changed_classifier_without_finite_attributions_has_no_similarity() -> None:
+    asked_first = []
+
+    def breaks(images, targets, classifier):
+        asked_first.append(classifier)  # the true one
+        maps = gradient(images, targets, classifier)
+        if classifier is not asked_first[0]:
+            maps[1, 0, 2, 2] = torch.nan
+        return maps
+
+    for name, value in Randomization(depths=(1.0,))(deep_batch(breaks)[0]).items():
+        assert value.isnan().tolist() == [False, True, False], name
 
 
 def test_emprt_is_the_relative_rise_of_the_entropy() -> None:

@@ -78,6 +78,16 @@ def test_sensitivity_agrees_with_captum_on_its_own_draws() -> None:
     close(values["sensitivity_max"], expected)
 
 
+def test_the_relative_change_does_not_depend_on_the_unit() -> None:
+    class Tiny(Method):
+        def __call__(self, *asked, **options):
+            return super().__call__(*asked, **options) * 1e-200  # its square is 0
+
+    values, tiny = (Sensitivity(n_draws=2)(batch(method(noise=0.3))) for method in (Method, Tiny))
+    for name, value in values.items():
+        close(tiny[name], value)
+
+
 def test_a_zero_map_has_no_relative_change() -> None:
     explained = with_maps(batch(Method()), torch.zeros_like(explained_batch(4).images))
     assert Sensitivity(n_draws=1)(explained)["sensitivity_max"].isnan().all()

@@ -81,6 +81,12 @@ def test_contributions_of_a_linear_model_are_perfect_and_their_negative_is_the_w
         close(metric(with_maps(explained, -exact))[name], -torch.ones(3, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("metric", [MuFidelity(n_sets=20), SensitivityN(n_sets=20)])
+def test_no_cell_is_without_pixels(metric, monkeypatch) -> None:
+    _, sets, _ = recorded(metric, explained_batch(2, size=6), monkeypatch)
+    assert sets.shape[2] == 36  # and not the 81 or 196 of a large image
+
+
 def test_equal_sums_correlate_with_nothing() -> None:
     explained = explained_batch(3)
     constant = with_maps(explained, torch.ones_like(explained.images))

@@ -21,6 +21,7 @@ from diffig.attribution import (
 )
 from diffig.attribution.backward_rules import Rectifiers
 from diffig.attribution.guided_backprop import guided
+from diffig.attribution.lrp_layers import mergeable
 from diffig.classifiers import cifar_resnet, mnist_vit, small_cnn, torchvision_model
 from diffig.scores import ScoreFunction
 from oracle.models import Linear, ReLUNet, pictures
@@ -285,6 +286,19 @@ def test_fullgrads_terms_sum_to_the_logit(name):
     assert sum(term.abs().sum() for term in terms) > 1e-3  # the biases do matter
 
 
+def test_fullgrad_keeps_the_terms_of_one_chunk_at_a_time(monkeypatch):
+    seen, decompose = [], FullGrad.decompose
+
+    def spy(self, images, targets):
+        seen.append(len(images))
+        return decompose(self, images, targets)
+
+    monkeypatch.setattr(FullGrad, "decompose", spy)
+    parts = explained(FullGrad(logit(Plain(), chunk_size=3))).attribution
+    assert seen == [3, 1]
+    close(parts, explained(FullGrad(logit(Plain()))).attribution)
+
+
 def test_fullgrads_map_is_the_sum_of_rescaled_terms():
     method = FullGrad(logit(Plain()))
     images, _ = pictures(4)
@@ -417,6 +431,39 @@ def test_the_gap_is_relevance_minus_the_score(objective):
     torch.testing.assert_close(found.gap, wanted, rtol=1e-11, atol=1e-12)
 
 
+class NormFirst(nn.Module):
+    """A residual block that begins with its batch norm, which is not given what the layer defined before it returns."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            self.stem, self.norm1 = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+            self.conv, self.norm2 = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+            self.head, self.last = nn.Linear(4, 5), nn.BatchNorm1d(5)
+            for norm in (self.norm1, self.norm2, self.last):
+                for values in (norm.running_mean, norm.bias.data):
+                    values.normal_()
+                norm.running_var.uniform_(0.5, 2)
+        self.double().eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        stem = self.stem(images)
+        values = stem + self.conv(self.norm1(functional.relu_(stem.clone())))
+        return self.last(self.head(self.norm2(values).relu().mean((2, 3))))
+
+
+@pytest.mark.parametrize("make", [LRP, DeepTaylor])
+def test_batch_norms_are_merged_only_into_what_they_are_given(make):
+    images, _ = pictures(4)
+    net = NormFirst()
+    score = logit(net)
+    found = explained(make(score), images)
+    wanted = found.attribution.flatten(1).sum(1) - score.score(images, TARGETS)
+    torch.testing.assert_close(found.gap, wanted, rtol=1e-11, atol=1e-12)
+    assert mergeable(score, images) == [(net.head, net.last)]
+
+
 def test_positive_rules_give_positive_relevance():
     images, _ = pictures(4)
     residual = cifar_resnet(depth=8, num_classes=5).double()
@@ -480,6 +527,6 @@ def test_the_bill_of_each_method():
         GradCAM: once,
         GuidedGradCAM: (8, 8),
         FullGrad: once,
-        LRP: once,
-        DeepTaylor: (6, 4),  # black and white, for the bounds
+        LRP: (5, 4),  # one image tells which layer each batch norm follows
+        DeepTaylor: (7, 4),  # also black and white, for the bounds
     }

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from diffig.attribution import DDPath
+from diffig.baselines import Average, Constant
 from diffig.paths import DenoisingPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -120,6 +121,17 @@ def test_guidance_is_paid_from_steps(omega, spent):
     assert spy.backward_images == 2 * 3 * 20
     assert method.steps == 20 - spent
     assert method.guidance_strengths == {"omega": omega}
+
+
+def test_a_baseline_of_several_parts_does_not_repeat_the_path():
+    images, _ = pictures(2)
+    spies = [Spy(Deep()) for _ in range(2)]
+    one, other = (
+        DDPath(ScoreFunction(spy), baseline, diffusion=GaussianDenoiser(), sample_steps=3, steps=6)
+        for spy, baseline in zip(spies, (None, Average([Constant(0.0), Constant(1.0)])), strict=True)
+    )
+    assert torch.equal(one.attribute(images, target=1), other.attribute(images, target=1))
+    assert [spy.backward_images for spy in spies] == [2 * 6, 2 * 6]
 
 
 def test_a_flat_score_guides_nowhere():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution import FreeMCG
+from diffig.baselines import Average, Constant
 from diffig.generative import CounterfactualSearch
 from diffig.guidance.ensemble import covariance_gradient, own_terms, residual
 from diffig.scores import ScoreFunction
@@ -140,6 +141,17 @@ def test_no_derivative_is_asked_for(per_particle):
     score.reset_cost()
     search.search(middling(), torch.ones(3, dtype=torch.int64))
     assert score.cost == (3 * (4 * 5 + 2), 0)
+
+
+def test_a_baseline_of_several_parts_does_not_repeat_the_particles():
+    images, _ = pictures(2)
+    spies = [Spy(Deep()) for _ in range(2)]
+    one, other = (
+        FreeMCG(ScoreFunction(spy), baseline, diffusion=GaussianDenoiser(), n_particles=5)
+        for spy, baseline in zip(spies, (None, Average([Constant(0.0), Constant(1.0)])), strict=True)
+    )
+    assert torch.equal(one.attribute(images, target=1), other.attribute(images, target=1))
+    assert [spy.forward_images for spy in spies] == [2 * 6, 2 * 6]
 
 
 def test_its_own_terms_are_another_estimate():

@@ -341,6 +341,15 @@ def test_the_budget_is_used_up_and_not_exceeded(fragments):
         assert score.cost.backward_images >= 3 * 18
 
 
+@pytest.mark.parametrize("fragments", [None, 1, 6])
+def test_a_given_number_of_pixels_decides_how_many_steps_there_are(fragments):
+    images, baselines = pictures(1, 3, 6, 6)
+    for direction in ("insertion", "deletion"):
+        path = GreedyPixelPath(4, 5, fragments, direction=direction)
+        walk = list(path.walk(images, baselines, TARGETS[:1], ScoreFunction(TanhNet((3, 6, 6)))))
+        assert 36 / 5 <= len(walk) <= 36 / 5 + 1 + path.fragments
+
+
 def test_equal_gains_are_told_apart_by_rank():
     """Of a score as flat as a probability all pixels would lie within an absolute tolerance."""
 

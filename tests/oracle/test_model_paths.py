@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from diffig.attribution import IG2, AdversarialGradientIntegration, FRInGe, GeodesicIG, IntegratedGradients
+from diffig.attribution.trace import path_of
 from diffig.baselines import Dataset
 from diffig.paths import AdversarialPath, FisherRaoWalk, GeodesicPath, GradPath
 from diffig.paths.conjugate_gradients import conjugate_gradients
@@ -190,6 +191,13 @@ def test_ig2_heads_straight_for_a_reference_where_pixels_are_the_representation(
     steps = torch.linspace(0, 1, 11, dtype=torch.float64)[:, None] * (0.1 * 192**0.5)
     wanted = images.flatten(1)[:, None] + steps * unit[:, None]
     torch.testing.assert_close(path.points(0, 11).flip(1).flatten(2), wanted)
+
+
+def test_ig2_shows_no_path_that_it_does_not_go():
+    """Its paths head for images of the bank; one towards the baseline would be another."""
+    images, _ = pictures(1)
+    method = IG2(ScoreFunction(Headed()), references=Dataset(pictures(4)[0]), steps=4)
+    assert path_of(method, images, torch.tensor([0])) is None
 
 
 def test_ig2_takes_references_of_other_classes():

@@ -247,6 +247,20 @@ def test_idgi_telescopes_for_any_number_of_steps(path, steps):
     torch.testing.assert_close(found.attribution.flatten(1).sum(1), change)
 
 
+@pytest.mark.parametrize("size", [1e-25, 1e-20, 1e-10])
+def test_idgi_telescopes_where_squared_gradients_underflow(size):
+    """As at a black image that has next to no probability of the class."""
+
+    class Rise(nn.Module):
+        def forward(self, images):
+            mean = images.flatten(1).mean(1)
+            return torch.stack([torch.where(mean > 0.5, mean, size * mean), torch.zeros_like(mean)], 1)
+
+    found = IDGI(ScoreFunction(Rise(), "logit"), steps=2).explain(torch.full((1, 3, 2, 2), 0.9), 0.0, 0)
+    assert found.gap.abs().item() < 1e-6
+    torch.testing.assert_close(found.attribution, torch.full((1, 3, 2, 2), 0.075))
+
+
 def test_idgi_is_the_rule_of_integrated_gradients():
     images, baselines = pictures(3)
     wanted = IntegratedGradients(Deep(), steps=5, rule="idgi").attribute(images, baselines, TARGETS)
@@ -320,6 +334,17 @@ def test_idg_samples_a_straight_score_evenly(dtype):
     wanted = ((torch.arange(10) + 0.5) / 10).to(dtype).expand(4, -1)
     torch.testing.assert_close(places, wanted)
     torch.testing.assert_close(widths, torch.full_like(widths, 0.1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("steps", [16, 64, 128])
+def test_idg_of_a_linear_score_is_the_squared_change_in_either_precision(dtype, steps):
+    """Rounded scores have slopes that differ; sampled by these, cells would go without a gradient."""
+    images, baselines = (part.to(dtype) for part in pictures(3, *SHAPE))
+    score = ScoreFunction(Linear(SHAPE).to(dtype), "logit")
+    found = IntegratedDecisionGradients(score, steps=steps).attribute(images, baselines, TARGETS).flatten(1).sum(1)
+    change = score.score(images, TARGETS) - score.score(baselines, TARGETS)
+    torch.testing.assert_close(found, change.square(), rtol=1e-4, atol=0)
 
 
 # ---- weights along the line --------------------------------------------------------------------------------------
@@ -433,6 +458,23 @@ def test_a_baseline_of_several_parts_changes_nothing_where_references_are_drawn(
     )
     assert torch.equal(one.attribute(images, target=1), other.attribute(images, target=1))
     assert one.score.cost == other.score.cost
+
+
+@pytest.mark.parametrize(
+    ("make", "repeats"),
+    [
+        (Gradient, 1),
+        (SmoothGrad, 1),
+        (lambda score, baseline: SmoothGrad(score, baseline, times_input=True), 2),
+    ],
+)
+def test_slopes_are_not_taken_once_more_for_each_part_of_a_baseline(make, repeats):
+    images, _ = pictures(2, *SHAPE)
+    both = Average([Constant(0.0), Constant(1.0)])
+    one, other = (make(ScoreFunction(TanhNet(SHAPE)), baseline) for baseline in (None, both))
+    found = [method.attribute(images, target=1) for method in (one, other)]
+    assert other.score.cost.backward_images == repeats * one.score.cost.backward_images
+    assert torch.equal(*found) == (repeats == 1)
 
 
 @pytest.mark.parametrize("stratified", [False, True])

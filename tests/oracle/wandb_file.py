@@ -1,4 +1,4 @@
-"""Reads the file of an offline Weights & Biases run: LevelDB's log format, blocks of 32 KiB, around protobuf records."""
+"""Reads the file of an offline Weights & Biases run: LevelDB's log format around protobuf records."""
 
 from __future__ import annotations
 

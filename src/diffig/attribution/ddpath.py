@@ -72,6 +72,9 @@ class DDPath(PathAttributor):
         """Strength of the classifier guidance."""
         return {"omega": self.omega}
 
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # paths start at noise; a baseline of several parts would only repeat them
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         if isinstance(self.diffusion, nn.Module):
             self.diffusion.to(images.device)

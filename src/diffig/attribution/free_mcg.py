@@ -65,6 +65,9 @@ class FreeMCG(Attributor):
         """A direction and no contributions: the sum means nothing."""
         return False
 
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # a baseline of several parts would only repeat the map
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         if isinstance(self.diffusion, nn.Module):
             self.diffusion.to(images.device)

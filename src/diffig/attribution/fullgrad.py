@@ -110,9 +110,12 @@ class FullGrad(Attributor):
         return entry.view_as(images) if entry.ndim != 4 else entry, biases
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        entry, terms = self.decompose(images, targets)
-        spatial = [term for term in terms if term.ndim == 4]
-        heat = torch.stack([rescaled(term, images.shape[2:]) for term in (entry, *spatial)]).sum(0)
+        size, heats = self.score.chunk_size, []
+        for chunk, labels in zip(images.split(size), targets.split(size), strict=True):  # terms of all layers are large
+            entry, terms = self.decompose(chunk, labels)
+            spatial = [term for term in terms if term.ndim == 4]
+            heats.append(torch.stack([rescaled(term, images.shape[2:]) for term in (entry, *spatial)]).sum(0))
+        heat = torch.cat(heats)
         unknown = images.new_full((len(images),), torch.nan)
         return Integral(heat.expand_as(images).clone(), unknown, unknown.clone())
 

@@ -19,6 +19,9 @@ class Gradient(Attributor):
         """False: a slope is no contribution."""
         return False
 
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # a baseline of several parts would only repeat the gradient
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         gradient = self.score.value_and_grad(images, targets)[1]
         nothing = images.new_full((len(images),), float("nan"))

@@ -93,8 +93,9 @@ def sample(values: Tensor, steps: int, as_released: bool = False) -> tuple[Tenso
     slopes = values.diff(dim=1)
     lifted = slopes - slopes.amin(1, keepdim=True)
     total = lifted.sum(1, keepdim=True)
-    # Differences of rounding are no slopes: a straight score would be sampled by its noise.
-    real = total > 1e-6 * values.abs().amax(1, keepdim=True)
+    # Differences of rounding are no slopes: a straight score would be sampled by its noise. Each cell has its own.
+    noise = 8 * cells * torch.finfo(values.dtype).eps
+    real = total > noise * values.abs().amax(1, keepdim=True)
     quota = steps * torch.where(real & total.isfinite(), lifted / torch.where(total > 0, total, 1), 1 / cells)
     counts = quota.floor()
     spare = (steps - counts.sum(1, keepdim=True)).long()

@@ -63,7 +63,7 @@ class IG2(Attributor):
         self.n_references = check_at_least(n_references, 1, "n_references", "paths for each image")
         self.steps = check_at_least(steps, 2, "steps", "one gradient makes a step of the path, one integrates it")
         self.travel, self.layer, self.as_released = travel, layer, as_released
-        self.path = GradPath(steps // 2, travel, layer)
+        self.grad_path = GradPath(steps // 2, travel, layer)
 
     def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
         return [images]  # paths start at the image
@@ -103,7 +103,7 @@ class IG2(Attributor):
         return torch.stack([torch.stack([chosen[k % len(chosen)] for k in places]) for chosen in found])
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        path = self.path
+        path = self.grad_path
         if self.as_released:
             travel = RELEASED_STEP * path.n_segments / images[0].numel() ** 0.5
             path = GradPath(path.n_segments, travel, self.layer, clip=False)

@@ -112,9 +112,11 @@ def _idgi(path: Path, score: ScoreFunction, targets: Tensor, cuts: Tensor, end: 
     pending: tuple[Tensor, Tensor] | None = None  # the last node waits for the score of the next
     for start, stop in _pieces(path, cuts, score.chunk_size):
         values, gradients = _gradients(score, path.at(cuts[:, start:stop]), targets)
-        squares = gradients.square()
-        size = squares.flatten(2).sum(2)
-        shares = squares / torch.where(size > 0, size, 1)[..., None, None, None]
+        # Measured by the largest: the squares alone underflow where the score is saturated.
+        largest = gradients.abs().amax((2, 3, 4), keepdim=True)
+        squares = (gradients / torch.where(largest == 0, 1, largest)).square()
+        size = squares.sum((2, 3, 4), keepdim=True)
+        shares = squares / torch.where(size == 0, 1, size)
         if pending is not None:
             values = torch.cat([pending[0], values], 1)
             shares = torch.cat([pending[1], shares], 1)

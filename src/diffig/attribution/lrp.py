@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
-from diffig.attribution.lrp_layers import first_layer, merged_batch_norm
+from diffig.attribution.lrp_layers import first_layer, mergeable, merged_batch_norm
 from diffig.attribution.relevance import Relevance
 from diffig.baselines import Baseline
 from diffig.randomness import Streams
@@ -125,7 +125,8 @@ class LRP(Attributor):
                 return rules.Norm(stabilizer=self.epsilon)
             return rules.Pass() if isinstance(module, types.Activation | types.BatchNorm) else None
 
-        return self.zennit["core"].Composite(rule_of, [merged_batch_norm(self.zennit["canonizers"])])
+        merged = merged_batch_norm(self.zennit["canonizers"], mergeable(self.score, images))
+        return self.zennit["core"].Composite(rule_of, [merged])
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         score, parts, ends = self.score, [], []

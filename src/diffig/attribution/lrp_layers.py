@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from diffig.scores import ScoreFunction
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
@@ -49,25 +49,60 @@ def first_layer(score: ScoreFunction, images: Tensor) -> tuple[nn.Module, Tensor
     return layer, torch.minimum(black, white), torch.maximum(black, white)
 
 
-def merged_batch_norm(canonizers: Any) -> Any:
-    """Return a canonizer that merges each batch norm into the layer before it, exactly, and only where they fit.
+def mergeable(score: ScoreFunction, images: Tensor) -> list[tuple[nn.Module, BatchNorm]]:
+    """Return the layers with the batch norms that are given their output, and nothing else, as it is.
 
-    Zennit's own leaves `1 / sqrt(1 + eps)` behind at every merged batch norm.
+    Which follows which is seen in one forward image: in networks whose blocks begin with a batch norm the layer listed
+    before it is not what it is given. Without batch norms there is nothing to see, and none is charged.
+    """
+    found: dict[BatchNorm, list[nn.Module | None]] = {}
+    outputs: list[tuple[nn.Module, Tensor, int]] = []
+
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs.append((module, output, output._version))
+
+    def look(module: BatchNorm, inputs: Any) -> None:
+        given = inputs[0]
+        before = [layer for layer, output, version in outputs if output is given and version == given._version]
+        found.setdefault(module, []).append(before[0] if before else None)
+
+    modules = list(score.classifier.modules())
+    norms = [module for module in modules if isinstance(module, BatchNorm)]
+    if not norms:
+        return []
+    handles = [layer.register_forward_hook(keep) for layer in modules if isinstance(layer, LAYERS)]
+    handles += [norm.register_forward_pre_hook(look) for norm in norms]
+    try:
+        with torch.no_grad():
+            score.charge(1)
+            score.classifier(images[:1].detach().clone())
+    finally:
+        for handle in handles:
+            handle.remove()
+    called = [layer for layer, _, _ in outputs]
+    pairs = [(before[0], norm) for norm, before in found.items() if len(before) == 1 and before[0] is not None]
+    return [(layer, norm) for layer, norm in pairs if called.count(layer) == 1 and _fits(layer, norm)]
+
+
+def _fits(layer: nn.Module, norm: BatchNorm) -> bool:
+    return bool(norm.affine and norm.running_var is not None and len(norm.running_var) == len(layer.weight))  # type: ignore[arg-type]
+
+
+def merged_batch_norm(canonizers: Any, pairs: list[tuple[nn.Module, BatchNorm]]) -> Any:
+    """Return a canonizer that merges the batch norm of each pair into the layer before it, exactly.
+
+    Zennit's own leaves `1 / sqrt(1 + eps)` behind at every merged batch norm, and merges by the order of definition.
     """
 
     class MergedBatchNorm(canonizers.SequentialMergeBatchNorm):
         def apply(self, root_module: nn.Module) -> list[Any]:
             """Return one applied canonizer for each merged pair."""
-            leaves = [module for module in root_module.modules() if not list(module.children())]
             instances = []
-            for layer, norm in itertools.pairwise(leaves):
-                if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or not isinstance(layer, LAYERS):
-                    continue
-                if norm.affine and norm.running_var is not None and len(norm.running_var) == len(layer.weight):
-                    instance = self.copy()
-                    instance.register((layer,), norm)
-                    norm.running_var.data.sub_(norm.eps)
-                    instances.append(instance)
+            for layer, norm in pairs:
+                instance = self.copy()
+                instance.register((layer,), norm)
+                instance.batch_norm.running_var.data.sub_(norm.eps)
+                instances.append(instance)
             return instances
 
     return MergedBatchNorm()

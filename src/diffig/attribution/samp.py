@@ -26,8 +26,8 @@ class SAMP(Attributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         steps: gradients for each image at most, over both directions.
-        pixels_per_step, fragments, momentum: of the paths, see `GreedyPixelPath`. With both of the first two given
-            they decide and `steps` does not.
+        pixels_per_step, fragments, momentum: of the paths, see `GreedyPixelPath`. Where the first is given it decides
+            together with the second how many gradients there are, and `steps` only what `fragments` is by default.
         directions: `both`, or one of `insertion` and `deletion` with all the steps.
         insertion_from: where insertion starts in place of the baseline; the authors take the blurred image there and
             black for deletion. The gap is then against the mean score of both starts.

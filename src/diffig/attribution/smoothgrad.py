@@ -72,6 +72,10 @@ class SmoothGrad(Attributor):
             return torch.minimum(images, 1 - images).clamp(min=0) / (math.sqrt(2) * quantile)
         return self.noise_level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
 
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        # Without `x - x'` a baseline of several parts would only repeat the map.
+        return super()._references(images, baselines, streams) if self.times_input else [images]
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         deviation = self.deviation(images)[:, None]
         total = torch.zeros_like(images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import zip_longest
 from pathlib import Path
 
 from torch import nn
@@ -14,13 +15,19 @@ from diffig.classifiers.checkpoint import read_tensors, without_prefixes
 def head_of(net: nn.Module) -> str:
     """Return the name of the child of `net` that holds its last linear or convolutional layer, `fc` of a ResNet.
 
+    Of a network that only wraps another (`model` holds everything) it is a child of the inner one, `model.fc`.
+
     Raises:
         ValueError: a network with neither.
     """
     layers = [name for name, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d) and name]
     if not layers:
         raise ValueError(f"{type(net).__name__} has no linear or convolutional layer, so it has no head to train")
-    return layers[-1].split(".")[0]
+    owners = [
+        name.split(".") for name, module in net.named_modules() if next(module.parameters(False), None) is not None
+    ]
+    depth = next((place for place, names in enumerate(zip_longest(*owners)) if len(set(names)) > 1), 0)
+    return ".".join(layers[-1].split(".")[: depth + 1])
 
 
 def load_body(classifier: Classifier, path: str | Path, *, ignored: Collection[str] = ()) -> Classifier:
@@ -46,7 +53,7 @@ def load_body(classifier: Classifier, path: str | Path, *, ignored: Collection[s
     lost = [
         name
         for name in expected
-        if name not in fits and name.split(".")[0] != head and not name.endswith("num_batches_tracked")
+        if name not in fits and not name.startswith(f"{head}.") and not name.endswith("num_batches_tracked")
     ]
     if lost:
         raise ValueError(

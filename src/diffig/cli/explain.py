@@ -39,7 +39,7 @@ def with_method(name: str) -> DictConfig:
 
 def program() -> None:
     """Run `main`; `method=a,b` means several methods, for hydra would take it for a sweep."""
-    if not {"-m", "--multirun"} & set(sys.argv):
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(sys.argv):
         sys.argv[1:] = [
             f"methods=[{given.removeprefix('method=')}]" if given.startswith("method=") and "," in given else given
             for given in sys.argv[1:]

@@ -37,7 +37,6 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     try:
         prepare_ranks(cfg)
         mark(folder, "running")
-        (folder / "error.txt").unlink(missing_ok=True)  # of an earlier start
         result = task(cfg)
         mark(folder, "done")
         return result

@@ -7,6 +7,7 @@ starts further processes by command line. The last is for single runs only.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -75,13 +76,13 @@ def refuse_spawning_sweeps(cfg: DictConfig) -> None:
         "hydra/launcher=",
         "hydra.launcher.",
     )
-    words = [word for word in sys.argv[1:] if not word.startswith(told)]
+    words = [word for word in sys.argv[1:] if not word.startswith(told) and word not in ("-m", "--multirun")]
     program = os.path.basename(sys.argv[0])
+    command = f"{shlex.join([program, '-m', *words])} hydra/launcher=local compute.devices={count}"
     raise SystemExit(
         f"trainer.strategy={strategy} on {count} devices cannot run inside a sweep (-m): every rank would start "
-        f"the sweep again. Let a launcher start the ranks:\n    {' '.join([program, *words])} hydra/launcher=local "
-        f"compute.devices={count}\n(hydra/launcher=slurm on a cluster), or use trainer.strategy=ddp_spawn, or run "
-        "single jobs without -m"
+        f"the sweep again. Let a launcher start the ranks:\n    {command}\n(hydra/launcher=slurm on a cluster), or use "
+        "trainer.strategy=ddp_spawn, or run single jobs without -m"
     )
 
 

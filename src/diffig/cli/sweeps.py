@@ -51,6 +51,8 @@ def mark(folder: Path, status: str) -> None:
         partial = folder / f"status.{os.getpid()}.part"
         partial.write_text(status)
         partial.replace(folder / "status")
+        if status == "running":  # what an earlier start has left
+            (folder / "error.txt").unlink(missing_ok=True)
 
 
 def report(folder: Path) -> str:

@@ -13,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from diffig.attribution.integrate import Integral
+from diffig.checks import check_at_least
 from diffig.config import build
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explanation.film import save_film, save_strip
-from diffig.evaluation.explanation.inputs import class_names, read_image, sources_of, target_of
+from diffig.evaluation.explanation.inputs import class_names, folder_names, read_image, sources_of, target_of
 from diffig.evaluation.explanation.page import write_list, write_page
 from diffig.evaluation.explanation.side_by_side import save_side_by_side
 from diffig.evaluation.explanation.tracks import path_track, removal_tracks
@@ -48,13 +49,15 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
 
     Raises:
         FileNotFoundError, ValueError: an image or mask cannot be read, or the target is unknown. In a folder a file
-            that cannot be read is left out and named.
+            that cannot be read is left out and named, as long as there is another.
     """
     output = Path(cfg.dirs.output)
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     if cfg.task not in ("attribution", "counterfactual"):
         raise ValueError(f"task={cfg.task} is unknown; choose attribution or counterfactual")
+    if cfg.films:
+        check_at_least(cfg.frames, 2, "frames", "pictures of a film, of its first and its last place at least")
     if cfg.task == "counterfactual":
         from diffig.evaluation.counterfactual import find_counterfactual
 
@@ -70,8 +73,7 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
     from rich.progress import track
 
     found, failures = [], []
-    for source in track(sources, "images"):
-        name = Path(str(source)).relative_to(cfg.image).with_suffix("").as_posix().replace("/", "_")
+    for source, name in track(list(zip(sources, folder_names(sources, cfg.image), strict=True)), "images"):
         try:
             _explain_one(cfg, asked, source, output / name)
         except (ValueError, OSError) as error:
@@ -79,6 +81,8 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
             failures.append((str(source), str(error)))
         else:
             found.append((name, _read_summary(output / name)))
+    if not found:
+        raise ValueError(f"none of the {len(failures)} images of {cfg.image} could be explained: {failures[0][1]}")
     page = write_list(output, found, failures)
     return f"{len(found)} images explained, {len(failures)} left out\npage: {page}"
 

@@ -52,6 +52,9 @@ class Infidelity(Metric):
         clean = explained.clean_logits.gather(1, explained.targets[:, None])
         lost = clean - torch.cat([self._left(explained, rows, corners) for rows in explained.groups()])
         expected = torch.cat([_inside(explained.maps[rows], corners) for rows in explained.groups()])
+        # The scale is free: a maximum of one keeps the squares of small numbers from underflowing.
+        largest = expected.abs().amax(1, keepdim=True)
+        expected = expected / torch.where(largest > 0, largest, 1)
         power = expected.square().sum(1, keepdim=True)
         beta = (expected * lost).sum(1, keepdim=True) / torch.where(power > 0, power, 1)
         residual = (beta * expected - lost).square().mean(1)

@@ -27,8 +27,9 @@ class Localisation(Metric):
 
     All in [0, 1], higher is better, NaN for images without a mask. They reward large objects in the centre, so two
     reference maps come along: `mask_share`, the object's share of the image, is what a constant map gets from mass
-    and rank, and `<name>_centre` is what a Gaussian bump in the middle gets. A map without any positive part counts
-    as constant. No forwards. A dataset without masks gets no values at all.
+    and rank, and `<name>_centre` is what a Gaussian bump in the middle gets. Of a map without any
+    positive part the two shares of `A+` are those of a constant one. No forwards. A dataset without masks gets no
+    values at all.
 
     Args:
         tolerance: of the pointing game, in pixels; the authors' is 15.

@@ -26,7 +26,7 @@ class Randomization(Metric):
     layer random that lies there and leaves the others as they were. The method explains the same classes of the
     changed classifier, and the maps `sum_c |a|` are compared with those of the true one by `ssim`, `spearman` and
     `hog`. A value is the mean over depths, the curves show each; lower is better, as far as it goes: noisy maps get
-    low values too. Depth 0 is not part of it.
+    low values too. Depth 0 is not part of it. NaN where a changed classifier has no finite attribution.
 
     Whatever a method itself has learnt (a path model, learned guidance) stays as it is; only the classifier changes.
 
@@ -66,8 +66,11 @@ class Randomization(Metric):
                 changed = reinitialised(classifier, chosen(layers, depth, order), layers, self.seed)
                 attributions = explained.again(explained.images, classifier=changed)
                 shown[f"{order} {depth:g}"] = attributions.sum(1)
+                sound = attributions.flatten(1).isfinite().all(1)
+                changed_map = pixel_map(torch.where(sound[:, None, None, None], attributions, 0), "sum_abs")
                 for kind, similarity in SIMILARITIES.items():
-                    found[kind].append(similarity(true, pixel_map(attributions, "sum_abs")))
+                    value = similarity(true, changed_map)
+                    found[kind].append(torch.where(sound, value, torch.nan))
             curves |= {f"randomization_{order}_{kind}": torch.stack(columns, 1) for kind, columns in found.items()}
         return Measured({name: curve.mean(1) for name, curve in curves.items()}, curves, shown)
 

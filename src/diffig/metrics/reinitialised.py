@@ -45,7 +45,8 @@ def reinitialised(classifier: nn.Module, layers: Collection[str], order: list[st
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for place, name in enumerate(order):
             if name in layers:
-                torch.manual_seed((seed + 1) * 1_000_003 + place)
+                # torch.manual_seed would seed the accelerators too, and nothing here gives their state back.
+                torch.default_generator.manual_seed((seed + 1) * 1_000_003 + place)
                 _reset(spare.get_submodule(name))
     return spare.to(device).requires_grad_(False).eval()
 

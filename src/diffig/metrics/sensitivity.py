@@ -45,10 +45,13 @@ class Sensitivity(Metric):
 
     def _measure(self, explained: Explained) -> Measured:
         images, streams = explained.images, Streams(self.seed, explained.indices)
-        size = explained.maps.flatten(1).norm(dim=1)
+        largest = explained.maps.abs().amax((1, 2, 3))
+        # To a maximum of one, so that squares of small numbers do not underflow.
+        scale = torch.where(largest > 0, largest, 1)[:, None, None, None]
+        size = (explained.maps / scale).flatten(1).norm(dim=1)
 
         def change(attributions: Tensor) -> Tensor:
-            moved = (attributions - explained.maps).flatten(1).norm(dim=1)
+            moved = ((attributions - explained.maps) / scale).flatten(1).norm(dim=1)
             return torch.where(size > 0, moved / torch.where(size > 0, size, 1), torch.nan)
 
         largest = torch.zeros_like(size)

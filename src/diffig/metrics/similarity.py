@@ -21,6 +21,8 @@ def pearson(one: Tensor, other: Tensor) -> Tensor:
     first, second = (rows - rows.mean(1, keepdim=True) for rows in (one, other))
     # Rows that differ by rounding alone are constant.
     flat = [centred.abs().amax(1) <= 1e-6 * rows.abs().amax(1) for centred, rows in ((first, one), (second, other))]
+    # To a maximum of one, so that squares of small numbers do not underflow.
+    first, second = (rows / torch.where(rows == 0, 1, rows).abs().amax(1, keepdim=True) for rows in (first, second))
     norms = first.norm(dim=1) * second.norm(dim=1)
     correlation = (first * second).sum(1) / torch.where(norms > 0, norms, 1)
     return torch.where(flat[0] | flat[1], (flat[0] & flat[1]).to(correlation), correlation)

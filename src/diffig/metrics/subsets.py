@@ -26,7 +26,7 @@ class MuFidelity(Metric):
     how far the number of missing cells alone explains the drop, and 0 where all sums are equal.
 
     Args:
-        grid: cells in each direction.
+        grid: cells in each direction; on smaller images one for each pixel of the shorter side.
         share: probability with which a cell goes.
         n_sets: sets, and forwards, for each image.
         seed: of the sets.
@@ -48,10 +48,11 @@ class MuFidelity(Metric):
 
     def _measure(self, explained: Explained) -> Measured:
         def draw(generator: np.random.Generator) -> np.ndarray:
-            return generator.random((self.n_sets, self.grid**2)) < self.share
+            return generator.random((self.n_sets, grid**2)) < self.share
 
+        grid = cells_across(explained, self.grid)
         sets = _sets(draw, self.seed, "mufidelity", explained)
-        expected, lost = expected_and_lost(explained, sets, self.grid)
+        expected, lost = expected_and_lost(explained, sets, grid)
         # Two equal sets are a tie, which rounding must not break: it depends on the batch.
         expected, lost = expected.float().to(expected), lost.float().to(lost)
         return Measured({"mufidelity": spearman(expected, lost)}, {})
@@ -61,10 +62,10 @@ class SensitivityN(Metric):
     """Sensitivity-n (Ancona, Ceolini, Oztireli and Gross, ICLR 2018) on cells: Pearson's of `e` and `d` over sets of n.
 
     `sensitivity_n` is the mean over set sizes, the curve `sensitivity_n_by_share` shows each. In [-1, 1], higher is
-    better. A constant map gets 0, because all its sums are equal.
+    better. A constant map gets 0 where the image's sides are multiples of `grid`, because all its sums are equal.
 
     Args:
-        grid: cells in each direction.
+        grid: cells in each direction; on smaller images one for each pixel of the shorter side.
         shares: set sizes as shares of the cells, strictly between 0 and 1.
         n_sets: sets, and forwards, for each size and image.
         seed: of the sets.
@@ -92,7 +93,8 @@ class SensitivityN(Metric):
         self.forwards = self.n_sets * len(self.axis) + 1
 
     def _measure(self, explained: Explained) -> Measured:
-        cells = self.grid**2
+        grid = cells_across(explained, self.grid)
+        cells = grid**2
         sizes = [max(1, round(share * cells)) for share in self.axis]
 
         def draw(generator: np.random.Generator) -> np.ndarray:
@@ -100,9 +102,14 @@ class SensitivityN(Metric):
             return (ranks < np.array(sizes)[:, None, None]).reshape(-1, cells)
 
         sets = _sets(draw, self.seed, "sensitivity_n", explained)
-        both = (side.view(-1, self.n_sets) for side in expected_and_lost(explained, sets, self.grid))
+        both = (side.view(-1, self.n_sets) for side in expected_and_lost(explained, sets, grid))
         curve = pearson(*both).view(len(explained), -1)
         return Measured({"sensitivity_n": curve.mean(1)}, {"sensitivity_n_by_share": curve})
+
+
+def cells_across(explained: Explained, grid: int) -> int:
+    """Return the cells in each direction: `grid`, or as many as the shorter side has pixels, so that none is empty."""
+    return min(grid, *explained.images.shape[2:])
 
 
 def _sets(draw: Callable[[np.random.Generator], np.ndarray], seed: int, purpose: str, explained: Explained) -> Tensor:

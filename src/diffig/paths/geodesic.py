@@ -1,7 +1,8 @@
 """Geodesics of the classifier: paths along which the score changes as evenly as a short way allows.
 
-Geodesic IG (2025) measures lengths by the classifier's own gradient, `|dP|_M` with `M = I + r grad F grad F^T` (the
-metric of the score's graph). A geodesic has the least energy `sum_k |dP_k|_M^2` among curves with the same ends.
+Geodesic IG (Salek and co-authors 2025) measures lengths by the classifier's Jacobian. Here they are `|dP|_M` with
+`M = I + r grad F grad F^T`, the metric of the score's graph, so that a flat score leaves the straight line. A geodesic
+has the least energy `sum_k |dP_k|_M^2` among curves with the same ends.
 
 Notation: ends `x'`, `x`; `T` segments, points `P_k = line_k + D_k` with `D_0 = D_T = 0`; `F_k = F(P_k)`, `g_k` its
 gradient; `V` the score's variation along the line. The energy is told by differences of the score, which needs no

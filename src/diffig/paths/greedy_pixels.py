@@ -31,8 +31,8 @@ class GreedyPixelPath(PathGenerator):
     `q` would be as large as `q` itself where the score is a probability.
 
     Args:
-        n_segments: at most so many steps, and gradients, for each image; unless both of the next are given, which
-            then decide.
+        n_segments: at most so many steps, and gradients, for each image; unless `pixels_per_step` is given, which then
+            decides together with `fragments`: at most `n`, and one for each `s` pixels.
         pixels_per_step: `s`; None: as few as `n_segments` allows for the pixels that have to move.
         fragments: `n`, 1 is no constraint; None: half of `n_segments`, so that no step is longer than twice the mean.
         momentum: `l` in (0, 1].

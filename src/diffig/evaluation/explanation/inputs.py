@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,19 @@ def sources_of(image: int | str) -> list[int | str]:
             f"no image below {image} ({', '.join(EXTENSIONS[:4])}, ...); give a file, or image=<number>"
         )
     return list(files)
+
+
+def folder_names(sources: Sequence[int | str], root: str | Path) -> list[str]:
+    """Return a name for each file below `root`, all different: its path without the ending, with it where two clash."""
+    paths = [Path(str(source)).relative_to(root) for source in sources]
+    short = [path.with_suffix("").as_posix().replace("/", "_") for path in paths]
+    often, names = Counter(short), []
+    for path, name in zip(paths, short, strict=True):
+        name = name if often[name] == 1 else path.as_posix().replace("/", "_")
+        while name in names:  # a/b.png and a_b.png
+            name += "_"
+        names.append(name)
+    return names
 
 
 def class_names(classifier: Classifier) -> list[str]:

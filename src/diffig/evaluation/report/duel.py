@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from diffig.evaluation.report.families import judges_methods
 from diffig.evaluation.report.ranking import find_reference, pair_with
 from diffig.evaluation.report.wording import cell, count, estimate, lower_is_better, number, p_text
 from diffig.evaluation.statistics import holm
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 def duel(rows: pd.DataFrame, ranked: dict[str, pd.DataFrame], pair: tuple[str, str], n: int, seed: int) -> list[str]:
     """Return sentences that answer it, the headline metric (the first of `ranked`) first; Holm over all metrics.
+
+    Metrics that say the same of every method are left out.
 
     Args:
         rows: of one comparison, with the column `setting`.
@@ -29,7 +32,8 @@ def duel(rows: pd.DataFrame, ranked: dict[str, pd.DataFrame], pair: tuple[str, s
     if a == b:
         raise ValueError(f"compare={','.join(pair)} names {a!r} twice; name two settings")
     both = rows[rows["setting"].isin([a, b])]
-    found = {m: pair_with(both, m, b, n, seed) for m, t in ranked.items() if {a, b} <= set(t["setting"])}
+    asked = [m for m, table in ranked.items() if judges_methods(m) and {a, b} <= set(table["setting"])]
+    found = {metric: pair_with(both, metric, b, n, seed) for metric in asked}
     pairs = {metric: table.iloc[0] for metric, table in found.items() if len(table)}
     corrected = holm([line["p"] for line in pairs.values()])
     sentences = []

@@ -15,14 +15,26 @@ if TYPE_CHECKING:
 
 # A pattern of `fnmatch`; the first family that matches a metric's name has it.
 FAMILIES = {
-    "faithfulness by removal": ("diffid*", "*insertion*", "*deletion*", "mas*", "road*", "srg*", "*f_fidelity*"),
+    "faithfulness by removal": (
+        "diffid*",
+        "*insertion*",
+        "*deletion*",
+        "mas",
+        "mas_*",
+        "road*",
+        "srg*",
+        "*f_fidelity*",
+    ),
     "faithfulness by perturbation": ("infidelity*", "sensitivity_n*", "mufidelity*"),
-    "localisation": ("pointing*", "energy_pointing*", "ebpg*", "relevance_*", "rma*", "rra*"),
-    "robustness": ("sensitivity*", "emprt*", "randomization*"),
+    "localisation": ("pointing*", "energy_pointing*", "ebpg*", "relevance_*", "mask_share", "rma*", "rra*"),
+    "robustness": ("sensitivity*",),
+    "sanity": ("emprt*", "randomization*"),
     "complexity": ("*gini*", "*entropy*", "*sparse*", "*complexity*"),
     "axioms and path": ("*gap*", "waste*", "completeness*"),
 }
 OTHER = "other"
+# Said of images and classifier, and the same for every method: what others are read beside.
+REFERENCES = ("diffid_ceiling*", "*_centre", "mask_share")
 
 
 def family_of(metric: str) -> str:
@@ -31,6 +43,11 @@ def family_of(metric: str) -> str:
         if any(fnmatch(metric, pattern) for pattern in patterns):
             return family
     return OTHER
+
+
+def judges_methods(metric: str) -> bool:
+    """Return whether a metric depends on the attribution, by its name; references such as a mask's share do not."""
+    return not any(fnmatch(metric, pattern) for pattern in REFERENCES)
 
 
 def settings_by_metric(ranked: dict[str, pd.DataFrame], settings: list[str]) -> pd.DataFrame:
@@ -50,7 +67,7 @@ def family_table(ranked: dict[str, pd.DataFrame], settings: list[str], headline:
     import pandas as pd
 
     scores = settings_by_metric(ranked, settings)
-    scores = scores.loc[:, scores.notna().sum() >= 3]
+    scores = scores[[metric for metric in scores if judges_methods(metric) and scores[metric].notna().sum() >= 3]]
     families: dict[str, list[str]] = {}
     for metric in scores.columns:
         families.setdefault(family_of(metric), []).append(metric)

@@ -29,6 +29,9 @@ def agreement_figure(ranked: dict[str, pd.DataFrame], best: pd.DataFrame, headli
     if len(metrics) < 3 or headline not in metrics:
         return None
     taus = np.array([[agreement(scores[a], scores[b]) for b in metrics] for a in metrics])
+    own = {metric: taus[0, place] for place, metric in enumerate(metrics) if place and np.isfinite(taus[0, place])}
+    if not own:  # no other metric has settings in common with it
+        return None
     side = (WIDTH - 2.0) / len(metrics)
     with drawing(height=side * len(metrics) + 1.75) as (canvas, axes):
         for y, x in np.ndindex(taus.shape):
@@ -38,7 +41,7 @@ def agreement_figure(ranked: dict[str, pd.DataFrame], best: pd.DataFrame, headli
                     Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=colour, alpha=0.62 * abs(taus[y, x]), lw=0)
                 )
             if len(metrics) <= 12 and x != y:
-                text = f"{taus[y, x]:.1f}".replace("0.", ".").replace("-", MINUS)
+                text = f"{taus[y, x]:z.1f}".replace("0.", ".").replace("-", MINUS)
                 axes.text(x, y, text, ha="center", va="center", fontsize=min(8.0, 26 * side))
         axes.set_xlim(-0.5, len(metrics) - 0.5)
         axes.set_ylim(len(metrics) - 0.5, -0.5)
@@ -47,7 +50,6 @@ def agreement_figure(ranked: dict[str, pd.DataFrame], best: pd.DataFrame, headli
         axes.tick_params(length=0)
         axes.grid(False)
         axes.spines[:].set_visible(False)
-        own = {metric: taus[0, place] for place, metric in enumerate(metrics) if place and np.isfinite(taus[0, place])}
         closest, farthest = max(own, key=lambda m: own[m]), min(own, key=lambda m: own[m])
         caption = (
             f"{closest} ranks the methods most as {headline} does (tau {number(own[closest])}), {farthest} least"
