@@ -42,9 +42,20 @@ def test_a_file_a_region_and_a_named_target(explain: Program, tmp_path: Path) ->
     pixels[5:25, 15:25] = 255
     Image.fromarray(pixels.numpy()).save(tmp_path / "bar.png")
     Image.fromarray(pixels.numpy()).save(tmp_path / "mask.png")
-    assert explain("image=bar.png", 'target="1"', "region=mask.png", "guidance.region=0.3") == 0
+    words = ("image=bar.png", 'target="1"', "region=mask.png")
+    assert explain(*words, "guidance.region=0.3", "method=ig,diffig_field", "films=true", "frames=2") == 0
+    assert Image.open(tmp_path / "run" / "path.gif").n_frames == 2
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["target"], summary["target_index"]) == ("1", 1)
+    assert [line["method"] for line in summary["methods"]] == ["ig", "diffig_field"]
+
+
+def test_a_region_is_refused_where_no_method_takes_it(
+    explain: Program, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (12, 12), 90).save(tmp_path / "mask.png")
+    assert explain("image=3", "region=mask.png", "method=ig") == 1
+    assert "method=ig takes none" in "".join(capfd.readouterr())
 
 
 def test_several_methods_beside_each_other_with_films(explain: Program, tmp_path: Path) -> None:
@@ -163,3 +174,19 @@ def test_mistakes_of_counterfactuals(explain: Program, capfd: pytest.CaptureFixt
     assert "module=image_diffusion" in "".join(capfd.readouterr())
     assert explain("task=nonsense", "image=3") == 1
     assert "task=nonsense is unknown; choose attribution or counterfactual" in "".join(capfd.readouterr())
+
+
+def test_random_methods_say_what_the_evaluation_says(explain: Program, cache: Path, tmp_path: Path) -> None:
+    from diffig.config import compose
+    from diffig.evaluation.run import explain_with, prepare
+
+    assert explain("image=3", "method=spi") == 0
+    found = load_file(tmp_path / "run" / "attribution.safetensors")
+    cfg = compose("explain", [*SMALL[:3], "image=3", "method=spi", f"dirs.cache={cache}"])
+    datamodule, classifier = prepare(cfg)
+    index = torch.tensor([int(datamodule.test_set[3][2])])
+    assert int(index) != 0
+    target = json.loads((tmp_path / "run" / "summary.json").read_text())["target_index"]
+    method = explain_with(cfg, datamodule, classifier)
+    wanted = method.attribute(found["image"][None], target=target, indices=index)[0]
+    assert torch.equal(found["attribution"], wanted)

@@ -61,6 +61,11 @@ def test_a_map_is_like_itself_in_any_unit_and_constant_maps_are_alike(similarity
         assert (similarity(one, flat) == 0).all()
 
 
+def test_a_correlation_does_not_depend_on_units() -> None:
+    one, other = (maps.flatten(1) for maps in two_maps())
+    close(pearson(one * 1e-200, other * 1e-180), pearson(one, other))
+
+
 def test_similarities_tell_noise_from_a_little_noise() -> None:
     one, near = two_maps(height=32, width=32)
     far = torch.rand(one.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)

@@ -22,6 +22,7 @@ from diffig.attribution import (
 from diffig.attribution.backward_rules import Rectifiers
 from diffig.attribution.guided_backprop import guided
 from diffig.attribution.lrp_layers import mergeable
+from diffig.baselines import Average, Constant
 from diffig.classifiers import cifar_resnet, mnist_vit, small_cnn, torchvision_model
 from diffig.scores import ScoreFunction
 from oracle.models import Linear, ReLUNet, pictures
@@ -530,3 +531,15 @@ def test_the_bill_of_each_method():
         LRP: (5, 4),  # one image tells which layer each batch norm follows
         DeepTaylor: (7, 4),  # also black and white, for the bounds
     }
+
+
+@pytest.mark.parametrize("method", [GuidedBackprop, GradCAM, GuidedGradCAM, FullGrad, LRP, DeepTaylor])
+def test_a_baseline_of_several_parts_costs_nothing(method):
+    images, _ = pictures(2)
+    bills, maps = [], []
+    for baseline in (Constant(0.0), Average([Constant(0.0), Constant(1.0)])):
+        score = ScoreFunction(ReLUNet(), "logit")
+        maps.append(method(score, baseline).attribute(images, target=1))
+        bills.append(score.cost)
+    assert bills[0] == bills[1]
+    assert torch.equal(*maps)

@@ -319,6 +319,14 @@ def test_waypoints_are_near_each_other_and_end_at_the_even_prediction():
         assert 0.02 < divergence(points[:-1], points[1:]).max() < 0.06
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("divergence", [0.05, 0.001])
+def test_no_waypoint_is_needed_from_an_even_prediction_of_any_number_of_classes(dtype, divergence):
+    for classes in (2, 3, 7, 10, 37, 100, 1000):
+        even = torch.zeros(1, classes).softmax(1).to(dtype)
+        assert Waypoints(even, divergence).count.item() == 0
+
+
 def walk_of(net, images, **options):
     """For each image its points and scores' gradients, from the image to the end."""
     score = ScoreFunction(net, "logit")
@@ -473,6 +481,20 @@ def test_geodesic_budget():
     assert score.cost.backward_images == 2 * 30
     with pytest.raises(ValueError, match="steps=7 must be a whole number of at least 8"):
         GeodesicIG(score, steps=7)
+    with pytest.raises(ValueError, match="iterations=0 must be a whole number of at least 1"):
+        GeodesicIG(score, iterations=0)
+
+
+@pytest.mark.parametrize(("chunk_size", "largest"), [(64, 24), (13, 12), (2, 6)])
+def test_geodesics_hold_the_points_of_a_chunk_at_a_time(monkeypatch, chunk_size, largest):
+    images, baselines = pictures(4)
+    score, looks = ScoreFunction(Deep(), chunk_size=chunk_size), []
+    look = score.value_and_grad
+    monkeypatch.setattr(score, "value_and_grad", lambda points, of: looks.append(len(points)) or look(points, of))
+    found = GeodesicPath(6, 2).generate(images, baselines, TARGETS[:4], score)
+    assert max(looks) == largest
+    whole = GeodesicPath(6, 2).generate(images, baselines, TARGETS[:4], ScoreFunction(Deep()))
+    torch.testing.assert_close(found.points(0, 8), whole.points(0, 8), rtol=1e-10, atol=1e-12)
 
 
 # ---- all of them -------------------------------------------------------------------------------------------------

@@ -109,6 +109,9 @@ class FullGrad(Attributor):
         entry, *biases = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
         return entry.view_as(images) if entry.ndim != 4 else entry, biases
 
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # a baseline of several parts would only repeat the map
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         size, heats = self.score.chunk_size, []
         for chunk, labels in zip(images.split(size), targets.split(size), strict=True):  # terms of all layers are large

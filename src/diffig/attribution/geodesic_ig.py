@@ -45,6 +45,7 @@ class GeodesicIG(PathAttributor):
         rule: Rule = "midpoint",
         nodes: Nodes = "uniform",
     ) -> None:
+        check_at_least(iterations, 1, "iterations", "looks at all points of the path; 1 leaves the straight line")
         check_at_least(steps, 2 * iterations, "steps", "half of them must give each iteration a point to move")
         path = GeodesicPath(steps // 2 // iterations, iterations, strength)
         left = steps - path.backward_images

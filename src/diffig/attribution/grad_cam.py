@@ -57,6 +57,9 @@ class GradCAM(Attributor):
         heat = (gradients.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()
         return interpolate(heat, images.shape[2:], mode=self.interpolation)
 
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # a baseline of several parts would only repeat the map
+
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         unknown = images.new_full((len(images),), torch.nan)
         return Integral(self.heat(images, targets).expand_as(images).clone(), unknown, unknown.clone())

@@ -46,8 +46,9 @@ class LRP(Attributor):
 
     It starts at the target's logit with the score as its value (for the margin: the target's logit there, and minus the
     other's at the other). There is no path and no baseline: the gap is the sum of relevance minus `F(x)`, which is what
-    biases and `epsilon` have absorbed. Batch norms are merged into the layer before while relevance is computed,
-    sums of branches share theirs in proportion, and normalisation by constants hands it on as it is.
+    biases and `epsilon` have absorbed. Batch norms are merged into the layer that feeds them while relevance is
+    computed (one more forward image for a batch tells which that is), others hand it on as it is, as normalisation by
+    constants does; sums of branches share theirs in proportion.
 
     Args:
         score, baseline, seed: as in `Attributor`; objective `logit`, `probability` or `margin`.
@@ -127,6 +128,9 @@ class LRP(Attributor):
 
         merged = merged_batch_norm(self.zennit["canonizers"], mergeable(self.score, images))
         return self.zennit["core"].Composite(rule_of, [merged])
+
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # a baseline of several parts would only repeat the map
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         score, parts, ends = self.score, [], []

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from diffig.attribution.integrate import Integral
+from diffig.attribution.regional import RegionalAttributor
 from diffig.checks import check_at_least
 from diffig.config import build
 from diffig.evaluation.environment import environment
@@ -64,6 +65,11 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
         return find_counterfactual(cfg)
     sources = sources_of(cfg.image)
     asked = _asked(cfg, methods or [cfg])
+    if cfg.region is not None and not any(isinstance(method, RegionalAttributor) for method in asked.methods):
+        raise ValueError(
+            f"region={cfg.region} is for diffig_field and diffig_latent, and method={asked.methods[0].name} takes none;"
+            " choose one of them, or region=null"
+        )
     if len(sources) == 1:
         return _explain_one(cfg, asked, sources[0], output)
     if cfg.region is not None:
@@ -90,16 +96,14 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
 def _explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) -> str:
     from safetensors.torch import save_file
 
-    image = _image(cfg, asked, source)
+    image, index = _image(cfg, asked, source), _index(asked, source)
     folder.mkdir(parents=True, exist_ok=True)
     probabilities = asked.methods[0].score.logits(image).softmax(1)[0]
     target = target_of(cfg.target, probabilities, asked.names)
-    options: dict[str, Any] = {}
-    if cfg.region is not None:
-        options["region"] = read_image(cfg.region, (image.shape[-2], image.shape[-1]), grey=True)
+    region = None if cfg.region is None else read_image(cfg.region, (image.shape[-2], image.shape[-1]), grey=True)
     lines, maps = [], {}
     for method in asked.methods:
-        integral, line = _timed(method, image, target, options)
+        integral, line = _timed(method, image, target, index, region)
         lines.append(line)
         maps[method.name] = integral.attribution[0]
     top = probabilities.topk(min(5, len(probabilities)))
@@ -125,7 +129,7 @@ def _explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path)
     title = f"{', '.join(maps)}: {name} ({float(probabilities[target]):.2f})"
     save_side_by_side(folder / "attribution.png", image[0], maps, summary["top"], name, title)
     if cfg.films:
-        _films(folder, asked.methods, image, maps[first.name], target, name, cfg.frames)
+        _films(folder, asked.methods, image, maps[first.name], target, name, cfg.frames, index, region)
     page = write_page(folder, summary)
     said = [
         f"{line['method']}: completeness gap {_signed(line['gap'])}, {line['backward_images']} backward images, "
@@ -135,10 +139,13 @@ def _explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path)
     return "\n".join([title, *said, f"picture: {folder / 'attribution.png'}", f"page: {page}"])
 
 
-def _timed(method: Attributor, image: Tensor, target: int, options: dict[str, Any]) -> tuple[Integral, dict[str, Any]]:
+def _timed(
+    method: Attributor, image: Tensor, target: int, index: Tensor, region: Tensor | None
+) -> tuple[Integral, dict[str, Any]]:
+    options = {"region": region} if isinstance(method, RegionalAttributor) else {}
     method.score.reset_cost()
     start = time.perf_counter()
-    integral = method.explain(image, target=target, **options)
+    integral = method.explain(image, target=target, indices=index, **options)
     seconds, cost = time.perf_counter() - start, method.score.cost
     return integral, {
         "method": method.name,
@@ -152,9 +159,17 @@ def _timed(method: Attributor, image: Tensor, target: int, options: dict[str, An
 
 
 def _films(
-    folder: Path, methods: list[Attributor], image: Tensor, attribution: Tensor, target: int, name: str, frames: int
+    folder: Path,
+    methods: list[Attributor],
+    image: Tensor,
+    attribution: Tensor,
+    target: int,
+    name: str,
+    frames: int,
+    index: Tensor,
+    region: Tensor | None,
 ) -> None:
-    found = [path_track(method, image, target, method.name, frames) for method in methods]
+    found = [path_track(method, image, target, method.name, frames, index, region) for method in methods]
     tracks = [track for track in found if track is not None][:4]
     share = torch.linspace(0, 1, frames)
     if tracks:
@@ -188,6 +203,12 @@ def _asked(cfg: DictConfig, methods: list[DictConfig]) -> Asked:
     names = [str(name) for name in datamodule.class_names]
     names += [str(index) for index in range(len(names), classifier.num_classes)]
     return Asked(classifier, names, [explain_with(each, datamodule, classifier) for each in methods], datamodule)
+
+
+def _index(asked: Asked, source: int | str) -> Tensor:
+    """The key of the image's randomness: that of its dataset, so that its maps are those of diffig-evaluate."""
+    known = asked.datamodule is not None and isinstance(source, int)
+    return torch.tensor([int(asked.datamodule.test_set.indices[source]) if known else 0])
 
 
 def _image(cfg: DictConfig, asked: Asked, source: int | str) -> Tensor:

@@ -57,7 +57,16 @@ class GeodesicPath(PathGenerator):
         n_paths: int = 1,
         generator: Streams | None = None,
     ) -> PointPath:
-        """Return the paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike)."""
+        """Return the paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike).
+
+        Beside the points that are returned, memory follows the chunk: as many images at a time as their points fill it.
+        """
+        width = max(1, score.chunk_size // self.n_points)
+        parts = zip(images.split(width), baselines.split(width), targets.split(width), strict=True)
+        return PointPath(candidates(torch.cat([self._bent(*part, score) for part in parts]), n_paths))
+
+    def _bent(self, images: Tensor, baselines: Tensor, targets: Tensor, score: ScoreFunction) -> Tensor:
+        """The points `(B, T + 1, C, H, W)` of the paths of some images."""
         ends = score.score(torch.cat([baselines, images]), targets.repeat(2)).view(2, -1, 1)
         difference = (images - baselines)[:, None]
         time = torch.arange(1, self.n_points + 1, device=images.device, dtype=images.dtype) / (self.n_points + 1)
@@ -81,8 +90,7 @@ class GeodesicPath(PathGenerator):
             # Where the last step went uphill it is tried again at half its length.
             ahead = torch.where(better, newton.clamp(0, 1), (best + trial) / 2)
             best, trial = torch.where(better, trial, best), ahead
-        points = torch.cat([baselines[:, None], best, images[:, None]], 1)
-        return PointPath(candidates(points, n_paths))
+        return torch.cat([baselines[:, None], best, images[:, None]], 1)
 
     def _energy(self, points: Tensor, change: Tensor, size: Tensor, variation: Tensor) -> Tensor:
         """`E` `(B,)` of points `(B, T + 1, C, H, W)` whose scores differ by `change` `(B, T)`."""

@@ -13,7 +13,15 @@ from diffig.metrics.replacement import blur
 from diffig.scores import ScoreFunction
 
 
-def path_track(attributor: Attributor, image: Tensor, target: int, title: str, frames: int = 25) -> Track | None:
+def path_track(
+    attributor: Attributor,
+    image: Tensor,
+    target: int,
+    title: str,
+    frames: int = 25,
+    index: Tensor | None = None,
+    region: Tensor | None = None,
+) -> Track | None:
     """Return `frames` points of the method's path, equally far apart in its own time, with the score at each.
 
     None for methods that go no path.
@@ -24,9 +32,10 @@ def path_track(attributor: Attributor, image: Tensor, target: int, title: str, f
         target: the class explained.
         title: of the track.
         frames: at least two.
+        index, region: see `path_of`.
     """
     targets = torch.tensor([target], device=image.device)
-    path = path_of(attributor, image, targets)
+    path = path_of(attributor, image, targets, index, region)
     if path is None:
         return None
     positions = torch.linspace(0, path.n_segments, frames, device=image.device, dtype=image.dtype)
