@@ -230,3 +230,14 @@ def test_a_duel_counts_only_metrics_that_depend_on_the_method(tmp_path: Path) ->
     found = build_report(root, n=100, pair=("diffig_field", "ig")).html
     assert found is not None
     assert "(Holm, 4 metrics)" in found.read_text()
+
+
+def test_a_metric_that_one_of_the_two_lacks_is_left_out(tmp_path: Path) -> None:
+    root = runs(tmp_path, 1)
+    file = root / "ig" / "rows.parquet"
+    rows = pd.read_parquet(file)
+    rows.loc[rows["metric"] == "gap_abs", "value"] = np.nan
+    rows.to_parquet(file)
+    said = build_report(root, n=100, formats=["csv"], pair=("diffig_field", "ig")).comparisons[0].duel
+    assert not any(sentence.startswith("gap_abs") for sentence in said)
+    assert "Holm, 3 metrics" in said[0]

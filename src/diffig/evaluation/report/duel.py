@@ -34,7 +34,8 @@ def duel(rows: pd.DataFrame, ranked: dict[str, pd.DataFrame], pair: tuple[str, s
     both = rows[rows["setting"].isin([a, b])]
     asked = [m for m, table in ranked.items() if judges_methods(m) and {a, b} <= set(table["setting"])]
     found = {metric: pair_with(both, metric, b, n, seed) for metric in asked}
-    pairs = {metric: table.iloc[0] for metric, table in found.items() if len(table)}
+    # Of a metric that only one of them has, such as the gap of a heat map, there is nothing to say.
+    pairs = {metric: table.iloc[0] for metric, table in found.items() if len(table) and table.iloc[0]["images"] > 0}
     corrected = holm([line["p"] for line in pairs.values()])
     sentences = []
     for (metric, line), p in zip(pairs.items(), corrected, strict=True):
