@@ -119,7 +119,7 @@ def save_counterfactual(
     axes[3].set_title("probabilities", fontsize=9)
     axes[3].legend(frameon=False, fontsize=7)
     axes[4].plot(found.trajectory[0].cpu().numpy(), color="tab:red", lw=1.2)
-    axes[4].set_title(f"mean probability of {names[target]} among particles", fontsize=9)
+    axes[4].set_title(f"mean p of {names[target]}, particles", fontsize=9)
     axes[4].set_xlabel("denoising step", fontsize=8)
     for axis in axes[3:]:
         axis.set_ylim(0, 1.02)
