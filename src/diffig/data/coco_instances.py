@@ -11,6 +11,7 @@ import numpy as np
 
 from diffig.data.checks import checked_labels, existing_path
 from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule, ResizeMode
+from diffig.data.imagenet import imagenet_names
 from diffig.data.masked_files import MaskedFiles, Region
 from diffig.data.module import Splits
 from diffig.data.storage import Storage
@@ -110,7 +111,7 @@ class CocoInstances(PhotoDataModule):
         photos = MaskedFiles(
             storage, files, labels, regions, size=self.size, resize=self.resize, resize_mode=self.resize_mode
         )
-        return Splits(test=photos, class_names=_class_names())
+        return Splits(test=photos, class_names=imagenet_names())
 
 
 def _items(entry: dict[str, Any], targets: Targets) -> list[_Item]:
@@ -124,9 +125,3 @@ def _items(entry: dict[str, Any], targets: Targets) -> list[_Item]:
         for target in found
         if target
     ]
-
-
-def _class_names() -> list[str]:
-    from torchvision.models import ResNet18_Weights
-
-    return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

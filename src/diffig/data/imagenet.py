@@ -154,8 +154,11 @@ def _labels(ids_of_images: Sequence[str], ids: Sequence[str], path: Path) -> np.
 
 
 def _class_names(ids: Sequence[str]) -> list[str]:
-    if len(ids) != CLASSES:
-        return list(ids)
+    return imagenet_names() if len(ids) == CLASSES else list(ids)
+
+
+def imagenet_names() -> list[str]:
+    """Return the names of ImageNet's thousand classes in the order of torchvision's weights."""
     from torchvision.models import ResNet18_Weights
 
     return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])

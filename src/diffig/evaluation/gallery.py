@@ -55,31 +55,3 @@ def save_gallery(path: str | Path, images: Tensor, columns: dict[str, Tensor], n
         bar.ax.set_yticklabels(["against", "0", "for"], fontsize=7)
     figure.savefig(path, dpi=130, bbox_inches="tight")
     plt.close(figure)
-
-
-def save_explanation(path: str | Path, image: Tensor, attribution: Tensor, title: str) -> None:
-    """Write a PNG of one image `(C, H, W)`, its signed map, its absolute map, and the absolute map laid over it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    signed = heat(attribution[None])[0].cpu().numpy()
-    absolute = heat(attribution[None].abs())[0].cpu().numpy()
-    pixels = image.float().cpu().permute(1, 2, 0).squeeze(-1).numpy()
-    figure, axes = plt.subplots(1, 4, figsize=(11, 3.1))
-    axes[0].imshow(pixels, cmap="gray", vmin=0, vmax=1)
-    bar = axes[1].imshow(signed, cmap="RdBu_r", vmin=-1, vmax=1)
-    axes[2].imshow(absolute, cmap="magma", vmin=0, vmax=1)
-    grey = pixels.mean(-1) if pixels.ndim == 3 else pixels
-    axes[3].imshow(0.35 * grey + 0.3, cmap="gray", vmin=0, vmax=1)
-    axes[3].imshow(absolute, cmap="magma", vmin=0, vmax=1, alpha=0.25 + 0.7 * absolute)
-    for axis, name in zip(axes, ("image", "for (red), against (blue)", "strength", "strength over image"), strict=True):
-        axis.set_title(name, fontsize=9)
-        axis.set_axis_off()
-    colours = figure.colorbar(bar, ax=axes[1], fraction=0.046, pad=0.03, ticks=[-1, 0, 1])
-    colours.ax.tick_params(labelsize=7)
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
-    figure.savefig(path, dpi=140)
-    plt.close(figure)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from diffig.data.imagenet import imagenet_names
 from diffig.data.label_table import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ def folder_names(sources: Sequence[int | str], root: str | Path) -> list[str]:
 def class_names(classifier: Classifier) -> list[str]:
     """Return the classes' names: ImageNet's for a thousand classes, their numbers otherwise."""
     if classifier.num_classes == 1000:
-        from torchvision.models import ResNet18_Weights
-
-        return list(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+        return imagenet_names()
     return [str(index) for index in range(classifier.num_classes)]
 
 
