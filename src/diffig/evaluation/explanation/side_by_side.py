@@ -73,10 +73,10 @@ def save_side_by_side(
 def _classes(axes: object, ranking: list[tuple[str, float]], target: str) -> None:
     names, values = [name for name, _ in ranking], [value for _, value in ranking]
     colours = [SERIES[1] if name == target else MUTED for name in names]
-    axes.barh(range(len(names)), values, color=colours, height=0.35)  # type: ignore[attr-defined]
+    axes.barh(range(len(names)), values, color=colours, height=0.8, alpha=0.4)  # type: ignore[attr-defined]
     for place, (name, value) in enumerate(ranking):
         text = f"{name[:26]}  {value:.3f}"
-        axes.text(0, place - 0.3, text, fontsize=7.5, va="bottom")  # type: ignore[attr-defined]
+        axes.text(0.01, place, text, fontsize=7.5, va="center")  # type: ignore[attr-defined]
     axes.set_xlim(0, 1)  # type: ignore[attr-defined]
-    axes.set_ylim(len(names) - 0.5, -0.9)  # type: ignore[attr-defined]
+    axes.set_ylim(len(names) - 0.4, -0.6)  # type: ignore[attr-defined]
     axes.set_axis_off()  # type: ignore[attr-defined]
