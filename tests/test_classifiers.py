@@ -20,6 +20,7 @@ from diffig.data.digits import Digits
 from diffig.data.image_folder import ImageFolder
 from diffig.data.mnist import Mnist, read_idx
 from diffig.data.npz import Npz
+from diffig.scores import ScoreFunction
 
 CONF = Path(__file__).parents[1] / "conf"
 FACTORIES = (small_cnn, cifar_resnet, mnist_vit, torchvision_model)
@@ -90,6 +91,42 @@ def test_parameter_counts_are_the_published_ones() -> None:
 
 
 # --- the wrapper ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [cifar_resnet(depth=8), torchvision_model(name="squeezenet1_1", num_classes=4)],
+    ids=lambda one: one.name,
+)
+def test_the_memory_layout_changes_no_value_and_no_shape(classifier: Classifier) -> None:
+    images = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 2])
+    seen, hook = [], lambda _, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
+    handle = classifier.net.register_forward_pre_hook(hook)
+    found = []
+    for classifier.channels_last in (True, False):
+        found.append(ScoreFunction(classifier, "logit").value_and_grad(images, targets))
+    handle.remove()
+    classifier.channels_last = True
+    assert seen == [True, False]
+    assert found[0][1].is_contiguous()
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
+def test_gradients_ask_nothing_of_the_weights_and_leave_them_as_they_were() -> None:
+    classifier = cifar_resnet(depth=8)
+    classifier.net.conv1.requires_grad_(False)
+    asked = {name: parameter.requires_grad for name, parameter in classifier.named_parameters()}
+    seen = []
+    handle = classifier.net.register_forward_pre_hook(
+        lambda net, _: seen.append(any(parameter.requires_grad for parameter in net.parameters()))
+    )
+    ScoreFunction(classifier).value_and_grad(torch.rand(2, 3, 16, 16), torch.tensor([0, 1]))
+    handle.remove()
+    assert seen == [False]
+    assert {name: parameter.requires_grad for name, parameter in classifier.named_parameters()} == asked
+    assert all(parameter.grad is None for parameter in classifier.parameters())
 
 
 def test_normalisation_is_inside() -> None:

@@ -73,14 +73,14 @@ class ScoreFunction:
         check_images(images)
         check_targets(targets, len(images))
         values, gradients = [], []
-        with self.borrowed(), torch.inference_mode(False), torch.enable_grad():
+        with self.borrowed(), torch.inference_mode(False), torch.enable_grad(), self._without_weights():
             for chunk, labels in zip(images.split(self.chunk_size), targets.split(self.chunk_size), strict=True):
                 # A clone leaves inference mode, so that this also works inside Trainer.predict.
                 leaf = chunk.detach().clone().requires_grad_()
                 scores = self.read(self.classifier(leaf), labels.clone())
                 (gradient,) = torch.autograd.grad(scores.sum(), leaf)
                 values.append(scores.detach())
-                gradients.append(gradient)
+                gradients.append(gradient.contiguous())  # a classifier may work in another memory layout
         self.cost += Cost(len(images), len(images))
         return torch.cat(values), torch.cat(gradients)
 
@@ -102,6 +102,18 @@ class ScoreFunction:
         if self.objective == "logit":
             return chosen
         return chosen - logits.scatter(1, index, -torch.inf).amax(1)
+
+    @contextlib.contextmanager
+    def _without_weights(self) -> Iterator[None]:
+        """No graph towards the classifier's own parameters: half the time on a CPU, and less memory."""
+        asking = [parameter for parameter in self.classifier.parameters() if parameter.requires_grad]
+        for parameter in asking:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in asking:
+                parameter.requires_grad_()
 
     def charge(self, forward_images: int, backward_images: int = 0) -> None:
         """Add to the bill what a method sent through the classifier by itself."""

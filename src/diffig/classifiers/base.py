@@ -32,6 +32,8 @@ class Classifier(nn.Module):
         std: per channel, positive; the difference is divided by it.
         name: what rows of results call this classifier.
         num_classes: K.
+        channels_last: hand images to the network in that memory layout on a CPU, where convolutions are up to twice as
+            fast in it. The values stay what they are; a network that calls `view` on its features cannot take it.
 
     Attributes:
         checkpoint: file the weights came from; None while they are random.
@@ -47,6 +49,7 @@ class Classifier(nn.Module):
         std: Sequence[float],
         name: str = "classifier",
         num_classes: int = 10,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         if len(mean) != len(std) or not mean or any(not value > 0 for value in std):
@@ -59,6 +62,7 @@ class Classifier(nn.Module):
         self.net = net
         self.name = name
         self.num_classes = num_classes
+        self.channels_last = channels_last
         self.checkpoint: Path | None = None
         self.register_buffer("mean", torch.tensor(tuple(mean), dtype=torch.float32).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(tuple(std), dtype=torch.float32).view(-1, 1, 1))
@@ -79,7 +83,10 @@ class Classifier(nn.Module):
                 f"classifier {self.name!r} takes images (B, {self.in_channels}, H, W), got {tuple(images.shape)};"
                 " choose a dataset and a classifier with the same number of channels"
             )
-        logits: Tensor = self.net((images - self.mean) / self.std)
+        normalised = (images - self.mean) / self.std
+        if self.channels_last and normalised.device.type == "cpu":
+            normalised = normalised.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.net(normalised)
         return logits
 
 

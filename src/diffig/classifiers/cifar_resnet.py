@@ -101,7 +101,7 @@ def cifar_resnet(
         ValueError: another depth, data that do not fit, or a checkpoint that does not fit.
     """
     net = CifarResNet(depth, num_classes)
-    classifier = Classifier(net, mean, std, name or f"cifar_resnet{depth}", num_classes).eval()
+    classifier = Classifier(net, mean, std, name or f"cifar_resnet{depth}", num_classes, channels_last=True).eval()
     if datamodule is not None:
         check_fits(classifier, datamodule)
     return classifier if checkpoint is None else load_weights(classifier, checkpoint)

@@ -67,7 +67,7 @@ def torchvision_model(
     if head == "authors":
         layers = [nn.Linear(net.classifier[0].in_features, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Dropout()]
         net.classifier = nn.Sequential(*layers, nn.Linear(HIDDEN, num_classes))
-    classifier = Classifier(net, mean, std, name, num_classes).eval()
+    classifier = Classifier(net, mean, std, name, num_classes, channels_last=True).eval()
     if datamodule is not None:
         check_fits(classifier, datamodule)
         _check_size(classifier, datamodule)
