@@ -65,6 +65,7 @@ def every_metric() -> MetricSuite:
         {
             "diffid": DiffID(readouts=("hard", "soft", "soft_diff")),
             "signed": DiffID(signed=True, fill="blur"),
+            "grain": DiffID(grain=0.2),
             "bounds": DiffIDBounds(),
             "rise": InsertionDeletion(n_steps=6, mas=True),
             "road": Road(fractions=(0.3, 0.8)),
@@ -86,11 +87,14 @@ def every_metric() -> MetricSuite:
 
 
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("fill", ["kept_mean", "blur", "black", "mean", "normalised"])
-def test_diffid_equals_the_loop(signed: bool, fill: str) -> None:
+@pytest.mark.parametrize(
+    ("fill", "grain"),
+    [*((fill, 0.0) for fill in ("kept_mean", "blur", "black", "mean", "normalised")), ("kept_mean", 0.2)],
+)
+def test_diffid_equals_the_loop(signed: bool, fill: str, grain: float) -> None:
     explained = explained_batch(3)
     space, fill = ("normalised", "kept_mean") if fill == "normalised" else ("pixel", fill)
-    metric = DiffID(readouts=("hard", "soft", "soft_diff"), signed=signed, fill=fill, space=space)
+    metric = DiffID(readouts=("hard", "soft", "soft_diff"), signed=signed, grain=grain, fill=fill, space=space)
     values = metric(explained)
     assert list(values) == list(metric.names)
     expected = [
@@ -107,6 +111,7 @@ def test_diffid_equals_the_loop(signed: bool, fill: str) -> None:
                 MEAN,
                 STD,
                 space == "normalised",
+                grain,
             )
             for image, attribution, target in zip(
                 explained.images.numpy(), explained.attributions.numpy(), explained.targets.tolist(), strict=True
@@ -339,6 +344,13 @@ def test_float32_is_kept_and_close_to_float64() -> None:
         close(value.double(), double[name], atol=1e-4, rtol=1e-4, name=name)
 
 
+def test_a_constant_map_keeps_its_ties_at_any_grain() -> None:
+    explained = explained_batch(4)
+    flat = with_maps(explained, torch.full_like(explained.attributions, 0.3))
+    plain, grained = (DiffID(units=("pixel",), readouts=("soft",), grain=grain)(flat) for grain in (0.0, 0.3))
+    assert torch.equal(plain["diffid_pixel_soft"], grained["diffid_pixel_grain_soft"])
+
+
 # --- names, facts, configuration, bad input -----------------------------------------------------------------------
 
 
@@ -348,6 +360,7 @@ def test_names_carry_the_variant() -> None:
         "diffid_pixel_signed_soft_diff_blur",
     )
     assert DiffID(units=("element",), readouts=("hard",), space="normalised").names == ("diffid_normalised",)
+    assert DiffID(units=("pixel",), readouts=("hard",), grain=0.06).names == ("diffid_pixel_grain",)
     assert InsertionDeletion(reduce="signed", deletion_fill="black").names[2] == "insertion_minus_deletion_signed_black"
 
 
@@ -399,6 +412,8 @@ def test_bad_input_is_named() -> None:
         DiffID(readouts=("medium",))
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         DiffID(ratios=(0.5, 1.0))
+    with pytest.raises(ValueError, match=r"grain=1.0 must lie in \[0, 1\)"):
+        DiffID(grain=1.0)
     with pytest.raises(ValueError, match="n_steps=0 must be"):
         InsertionDeletion(n_steps=0)
     with pytest.raises(ValueError, match="no buffer `mean` of 3 channels; wrap it"):

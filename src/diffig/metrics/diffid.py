@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -26,8 +27,12 @@ class DiffID(Metric):
     higher is better, a random or constant map scores 0. One ranking for each image and unit, ties broken at random by
     (seed, image index). All readouts come from the same forwards: 2 for each ratio and unit, plus 1 if any is soft.
 
-    A name carries its variant: `diffid[_pixel][_signed][_soft|_soft_diff][_FILL][_normalised]`; plain `diffid` is the
-    one most tables print (element, absolute, hard, kept mean), with the mean taken in pixels.
+    A name carries its variant: `diffid[_pixel][_signed][_grain][_soft|_soft_diff][_FILL][_normalised]`; plain `diffid`
+    is the one most tables print (element, absolute, hard, kept mean), with the mean taken in pixels.
+
+    Removal favours smooth maps whatever they say of the classifier: neighbouring pixels go together, and the fill
+    leaves fewer edges. `grain` blurs every map alike before it is ranked, so that maps of unlike resolution compete at
+    one.
 
     Args:
         units: `element` ranks every channel of every pixel by `|a|`; `pixel` ranks whole pixels by the sum over
@@ -35,6 +40,8 @@ class DiffID(Metric):
         readouts: `hard`, is the target still the prediction (bounded by accuracy: see `diffid_floor_ceiling`);
             `soft`, `p / p_clean` clipped to [0, 1] image by image; `soft_diff`, p itself.
         signed: rank by `a` (pixels: by its sum over channels) instead of its absolute value.
+        grain: standard deviation of a Gaussian over the values that are ranked, as a share of the shorter side; 0
+            ranks the map as it is.
         fill: what replaces removed parts: `kept_mean` (mean of what is kept), `blur` (11, sigma 5, reflected),
             `black`, or `mean` (the classifier's own mean colour).
         space: where the kept mean is taken, `pixel` or `normalised`; see `replacement.kept_mean`.
@@ -45,13 +52,14 @@ class DiffID(Metric):
     direction = "higher"
     value_range = (-1.0, 1.0)
     category = "faithfulness"
-    sensitive_to = ("units", "readouts", "signed", "fill", "space", "ratios", "seed")
+    sensitive_to = ("units", "readouts", "signed", "grain", "fill", "space", "ratios", "seed")
 
     def __init__(
         self,
         units: Sequence[Unit] = ("element", "pixel"),
         readouts: Sequence[ReadoutName] = ("hard", "soft"),
         signed: bool = False,
+        grain: float = 0.0,
         fill: Fill = "kept_mean",
         space: Space = "pixel",
         ratios: Sequence[float] = RATIOS,
@@ -67,7 +75,9 @@ class DiffID(Metric):
             raise ValueError(f"units={list(units)} and readouts={list(readouts)} must each name at least one")
         if not ratios or not all(0 < ratio < 1 for ratio in ratios):
             raise ValueError(f"ratios={list(ratios)} must lie strictly between 0 and 1; .1 to .9 are usual")
-        self.units, self.readouts, self.signed = tuple(units), tuple(readouts), signed
+        if not 0 <= grain < 1:
+            raise ValueError(f"grain={grain} must lie in [0, 1), a share of the shorter side; .06 is usual, 0 is none")
+        self.units, self.readouts, self.signed, self.grain = tuple(units), tuple(readouts), signed, float(grain)
         self.fill, self.space, self.seed = fill, space, seed
         self.axis = tuple(float(ratio) for ratio in ratios)
         self.names = tuple(self._name(unit, readout) for unit in units for readout in readouts)
@@ -76,6 +86,7 @@ class DiffID(Metric):
 
     def _name(self, unit: Unit, readout: ReadoutName) -> str:
         parts = ["diffid", "pixel" if unit == "pixel" else "", "signed" if self.signed else ""]
+        parts += ["grain" if self.grain else ""]
         parts += ["" if readout == "hard" else readout, "" if self.fill == "kept_mean" else self.fill]
         parts += ["normalised" if self.space == "normalised" and self.fill == "kept_mean" else ""]
         return "_".join(part for part in parts if part)
@@ -103,10 +114,12 @@ class DiffID(Metric):
         """The classifier on the insertion copies, then the deletion copies, of one group of images."""
         images, maps, score = explained.images[rows], explained.maps[rows], explained.score
         if unit == "pixel":
-            values = pixel_map(maps, "signed" if self.signed else "sum_abs").flatten(1)
+            values = pixel_map(maps, "signed" if self.signed else "sum_abs")[:, None]
         else:
-            values = maps.flatten(1) if self.signed else maps.flatten(1).abs()
-        order = order_of(values, self.seed, explained.indices[rows])
+            values = maps if self.signed else maps.abs()
+        if self.grain:
+            values = coarsened(values, self.grain)
+        order = order_of(values.flatten(1), self.seed, explained.indices[rows])
         ranks = ranks_of(order).view(len(images), -1, *images.shape[2:])
         removed = removals(order.shape[1], self.axis)
         if self.fill == "kept_mean":
@@ -134,6 +147,16 @@ class DiffIDBounds(Metric):
     def _measure(self, explained: Explained) -> Measured:
         bounds = diffid_floor_ceiling(explained)
         return Measured({"diffid_ceiling": bounds["clean_accuracy"] - bounds["erased_share"]}, {})
+
+
+def coarsened(maps: Tensor, grain: float) -> Tensor:
+    """Return maps `(B, C, H, W)` above their minimum, blurred by a Gaussian of `grain` times the shorter side.
+
+    Borders are reflected. From the minimum, because a constant map must stay constant to the last bit: its order is
+    one of ties.
+    """
+    sigma = grain * min(maps.shape[-2:])
+    return blur(maps - maps.amin((1, 2, 3), keepdim=True), 2 * math.ceil(3 * sigma) + 1, sigma)[:, 0]
 
 
 def removals(positions: int, ratios: Sequence[float]) -> list[Interval]:
