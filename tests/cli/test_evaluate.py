@@ -45,10 +45,15 @@ def test_rows_do_not_depend_on_the_batch_size(evaluate: Evaluate, tmp_path: Path
     pd.testing.assert_frame_equal(values(tmp_path / "three"), values(tmp_path / "five"), rtol=1e-4, atol=1e-5)
 
 
-def test_images_are_the_same_for_every_method(evaluate: Evaluate, tmp_path: Path) -> None:
-    assert evaluate("-m", "method=ig,random", "hydra.sweep.dir=both") == 0
-    chosen = [set(values(tmp_path / "both" / job)["image_index"]) for job in "01"]
-    assert chosen[0] == chosen[1]
+def test_images_are_the_same_for_every_method_and_seed(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("-m", "method=ig,random", "seed=0,1", "hydra.sweep.dir=all") == 0
+    chosen = [set(values(tmp_path / "all" / job)["image_index"]) for job in "0123"]
+    assert all(images == chosen[0] for images in chosen)
+    maps = [values(tmp_path / "all" / job).query("metric == 'diffid_soft'")["value"].tolist() for job in "0123"]
+    assert maps[0] == maps[1], "no seed changes what is deterministic"
+    assert maps[2] != maps[3], "a seed is another random map"
+    assert evaluate("method=ig", "draw=1", "hydra.run.dir=other") == 0
+    assert set(values(tmp_path / "other")["image_index"]) != chosen[0], "a draw is other images"
 
 
 def test_a_failing_job_of_a_sweep_costs_no_other_job(

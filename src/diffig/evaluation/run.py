@@ -45,6 +45,7 @@ DEPENDS = (
     "seed",
     "limit",
     "only_correct",
+    "draw",
     "target",
     "protocol",
 )
@@ -125,7 +126,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         return _take_over(twin, output)
     datamodule, classifier = prepare(cfg)
     attributor = explain_with(cfg, datamodule, classifier)
-    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.seed, cfg.batch_size)
+    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
