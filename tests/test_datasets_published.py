@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,14 @@ from PIL import Image
 
 from diffig.classifiers import torchvision_model
 from diffig.classifiers.checkpoint import save_weights
+from diffig.data.coco_instances import CocoInstances
+from diffig.data.flowers102 import Flowers102
 from diffig.data.image_folder import ImageFolder
+from diffig.data.imagenet import ImageNet
 from diffig.data.mini_imagenet import MiniImageNet
-from diffig.data.oxford_pet import OxfordPet, breed_of, random_split
+from diffig.data.oxford_pet import OxfordPet, breed_of
+from diffig.data.photos import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule
+from diffig.data.splits import random_split
 
 BREEDS = ("Abyssinian", "american_bulldog", "Bengal", "beagle")
 ALPHABETICAL = ["Abyssinian", "american_bulldog", "beagle", "Bengal"]
@@ -215,6 +221,33 @@ def test_squash_is_torchvisions_plain_resize(tmp_path: Path) -> None:
     assert torch.equal(data.test_set.subset([0])[0][0], expected)
     with pytest.raises(ValueError, match="resize_mode='stretch' is unknown; choose one of"):
         ImageFolder(tmp_path, resize_mode="stretch")  # type: ignore[arg-type]
+
+
+# ---- what all of them are told --------------------------------------------------------------------------------
+
+SHARED = {"size": None, "resize_mode": "crop", "mean": IMAGENET_MEAN, "std": IMAGENET_STD, "batch_size": 16, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        (CocoInstances, {"targets": "top1", "name": "coco_instances", "resize": 256}),
+        (Flowers102, {"split": "official", "name": "flowers102", "resize": None}),
+        (ImageFolder, {"train_path": None, "name": None, "resize": None}),
+        (ImageNet, {"num_classes": 1000, "name": "imagenet", "resize": None}),
+        (MiniImageNet, {"test_images": 500, "name": "mini_imagenet", "resize": None}),
+        (OxfordPet, {"split_seed": 42, "name": "oxford_pet", "resize": None}),
+    ],
+)
+def test_signatures_name_every_argument_and_no_other_is_taken(kind: type[PhotoDataModule], own: dict[str, Any]) -> None:
+    parameters = inspect.signature(kind).parameters
+    assert next(iter(parameters)) == "path"
+    assert all(p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters.values())
+    assert {key: parameters[key].default for key in SHARED | own} == SHARED | own
+    built = kind(**{key: p.default for key, p in parameters.items() if key != "path"}, path="somewhere")
+    assert (built.size, built.resize, built.batch_size) == (224, own["resize"] or 224, 16)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sise'"):
+        kind("somewhere", sise=8)
 
 
 # ---- the paper's classifiers -----------------------------------------------------------------------------------

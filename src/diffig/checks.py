@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -66,6 +66,12 @@ def check_at_least(value: int, least: int, name: str, meaning: str) -> int:
     if int(value) != value or value < least:
         raise ValueError(f"{name}={value} must be a whole number of at least {least}: {meaning}")
     return int(value)
+
+
+def check_choice(value: object, allowed: object, name: str, advice: str = "choose") -> None:
+    """Return nothing; raise where `value` is not among the values of the `Literal` type `allowed`."""
+    if value not in get_args(allowed):
+        raise ValueError(f"{name}={value!r} is unknown; {advice} one of {list(get_args(allowed))}")
 
 
 def warn_non_finite(bad: Tensor, indices: Tensor, what: str) -> None:

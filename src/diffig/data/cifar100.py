@@ -1,8 +1,9 @@
 """CIFAR-100 in the python format that its page and torchvision use."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
+from diffig.checks import check_choice
 from diffig.data.cifar10 import Cifar10
 from diffig.data.pickled_arrays import read_pickled_arrays
 
@@ -38,8 +39,7 @@ class Cifar100(Cifar10):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        if labels not in get_args(Labels):
-            raise ValueError(f"labels={labels!r} is unknown; set dataset.labels to one of {list(get_args(Labels))}")
+        check_choice(labels, Labels, "labels", "set dataset.labels to")
         super().__init__(path, val_fraction=val_fraction, batch_size=batch_size, num_workers=num_workers, seed=seed)
         self.kind = labels
         self.label_key = f"{labels}_labels"

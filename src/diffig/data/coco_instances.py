@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
-from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule, ResizeMode
 from diffig.data.imagenet import imagenet_names
-from diffig.data.masked_files import MaskedFiles, Region
+from diffig.data.masked_files import Region
 from diffig.data.module import Splits
+from diffig.data.photos import PhotoDataModule
 from diffig.data.storage import Storage
 
 Targets = Literal["top1", "top5", "objects"]
@@ -45,9 +45,9 @@ class CocoInstances(PhotoDataModule):
     Args:
         path: folder or .zip with ``images``, ``masks`` and ``instances.json``.
         targets: ``top1``, ``top5`` or ``objects``.
-        size, resize, resize_mode, mean, std: see PhotoDataModule; masks follow the images.
+        resize: length of the shorter side before the central crop; ``None`` means ``size``.
         name: of the dataset in results.
-        batch_size, num_workers, seed: see ImageDataModule.
+        photo: size, normalisation and loading, see PhotoDataModule; masks follow the images.
 
     Raises:
         FileNotFoundError: nothing at ``path``, or files that the list names are missing.
@@ -59,30 +59,13 @@ class CocoInstances(PhotoDataModule):
         path: str | Path,
         *,
         targets: Targets = "top1",
-        size: int | None = None,
         resize: int | None = 256,
-        resize_mode: ResizeMode = "crop",
         name: str = "coco_instances",
-        mean: Sequence[float] | None = IMAGENET_MEAN,
-        std: Sequence[float] | None = IMAGENET_STD,
-        batch_size: int = 16,
-        num_workers: int = 0,
-        seed: int = 0,
+        **photo: Any,
     ) -> None:
-        if targets not in get_args(Targets):
-            raise ValueError(f"targets={targets!r} is unknown; set dataset.targets to one of {list(get_args(Targets))}")
-        super().__init__(
-            name,
-            size=size,
-            resize=resize,
-            resize_mode=resize_mode,
-            mean=mean,
-            std=std,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-        )
-        self.path, self.targets = path, targets
+        check_choice(targets, Targets, "targets", "set dataset.targets to")
+        super().__init__(path, name, resize=resize, **photo)
+        self.targets: Targets = targets
 
     def load(self) -> Splits:
         """Return the images with their masks as test images."""
@@ -108,10 +91,7 @@ class CocoInstances(PhotoDataModule):
         if missing:
             raise FileNotFoundError(f"{storage.path} has no {missing[0]}, which instances.json names; unpack it again")
         labels = checked_labels(np.asarray([item.label for item in items]), len(items), CLASSES, storage.path)
-        photos = MaskedFiles(
-            storage, files, labels, regions, size=self.size, resize=self.resize, resize_mode=self.resize_mode
-        )
-        return Splits(test=photos, class_names=imagenet_names())
+        return Splits(test=self.images_of(storage, files, labels, regions), class_names=imagenet_names())
 
 
 def _items(entry: dict[str, Any], targets: Targets) -> list[_Item]:

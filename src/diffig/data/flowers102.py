@@ -3,14 +3,15 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
+from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
-from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule, ResizeMode
 from diffig.data.module import Splits, split_off_validation
-from diffig.data.oxford_pet import random_split
+from diffig.data.photos import PhotoDataModule
+from diffig.data.splits import random_split
 from diffig.data.storage import Storage
 
 Split = Literal["official", "validation", "authors"]
@@ -31,9 +32,8 @@ class Flowers102(PhotoDataModule):
         split_seed: of the random draw, scikit-learn's ``random_state``.
         test_fraction: share of the images in the random draw.
         val_fraction: share of the training images used for validation where the split has none.
-        size, resize, resize_mode, mean, std: see PhotoDataModule.
         name: of the dataset in results.
-        batch_size, num_workers, seed: see ImageDataModule.
+        photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
         FileNotFoundError: nothing at ``path``, or a file that the layout has is missing.
@@ -48,21 +48,12 @@ class Flowers102(PhotoDataModule):
         split_seed: int = 42,
         test_fraction: float = 0.05,
         val_fraction: float = 0.1,
-        size: int | None = None,
-        resize: int | None = None,
-        resize_mode: ResizeMode = "crop",
         name: str = "flowers102",
-        mean: Sequence[float] | None = IMAGENET_MEAN,
-        std: Sequence[float] | None = IMAGENET_STD,
-        batch_size: int = 16,
-        num_workers: int = 0,
-        seed: int = 0,
+        **photo: Any,
     ) -> None:
-        if split not in get_args(Split):
-            raise ValueError(f"split={split!r} is unknown; set dataset.split to one of {list(get_args(Split))}")
-        options = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
-        super().__init__(name, size=size, resize=resize, resize_mode=resize_mode, mean=mean, std=std, **options)
-        self.path, self.split, self.split_seed = path, split, split_seed
+        check_choice(split, Split, "split", "set dataset.split to")
+        super().__init__(path, name, **photo)
+        self.split, self.split_seed = split, split_seed
         self.test_fraction, self.val_fraction = test_fraction, val_fraction
 
     def load(self) -> Splits:

@@ -4,15 +4,16 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
-from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule, ResizeMode
 from diffig.data.label_table import EXTENSIONS
 from diffig.data.module import Splits, split_off_validation
+from diffig.data.photos import PhotoDataModule
 from diffig.data.storage import Storage
 
 Split = Literal["all", "authors"]
@@ -37,9 +38,8 @@ class ImageNet(PhotoDataModule):
             draws them (the order of files before their draw is not published, so theirs may be others).
         num_classes: how many classes there must be; a copy that lacks some cannot tell the others' labels.
         val_fraction: share of the training images used for validation.
-        size, resize, resize_mode, mean, std: see PhotoDataModule.
         name: of the dataset in results.
-        batch_size, num_workers, seed: see ImageDataModule.
+        photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
         FileNotFoundError: nothing at ``path``, or images without labels.
@@ -53,21 +53,12 @@ class ImageNet(PhotoDataModule):
         split: Split = "all",
         num_classes: int = CLASSES,
         val_fraction: float = 0.1,
-        size: int | None = None,
-        resize: int | None = None,
-        resize_mode: ResizeMode = "crop",
         name: str = "imagenet",
-        mean: Sequence[float] | None = IMAGENET_MEAN,
-        std: Sequence[float] | None = IMAGENET_STD,
-        batch_size: int = 16,
-        num_workers: int = 0,
-        seed: int = 0,
+        **photo: Any,
     ) -> None:
-        if split not in get_args(Split):
-            raise ValueError(f"split={split!r} is unknown; set dataset.split to one of {list(get_args(Split))}")
-        options = {"batch_size": batch_size, "num_workers": num_workers, "seed": seed}
-        super().__init__(name, size=size, resize=resize, resize_mode=resize_mode, mean=mean, std=std, **options)
-        self.path, self.split, self.val_fraction, self.class_count = path, split, val_fraction, num_classes
+        check_choice(split, Split, "split", "set dataset.split to")
+        super().__init__(path, name, **photo)
+        self.split, self.val_fraction, self.class_count = split, val_fraction, num_classes
 
     def load(self) -> Splits:
         """Return validation images as the test set and, where there are any, training images."""

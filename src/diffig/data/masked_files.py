@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffig.data.image_folder import ImageFiles
+from diffig.data.image_files import ImageFiles
 from diffig.data.storage import Storage
 
 

@@ -4,14 +4,15 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from diffig.checks import check_choice
 from diffig.data.checks import existing_path
-from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, PhotoDataModule, ResizeMode
 from diffig.data.label_table import EXTENSIONS
 from diffig.data.module import Splits, split_off_validation
+from diffig.data.photos import PhotoDataModule
 from diffig.data.splits import stratified_split
 from diffig.data.storage import Storage
 
@@ -46,9 +47,8 @@ class MiniImageNet(PhotoDataModule):
         split_seed: of the pooled draw.
         test_images: size of the pooled test set; the DiffIG paper samples 500.
         val_fraction: share of the other images used for validation, in the pooled split.
-        size, resize, resize_mode, mean, std: see PhotoDataModule.
         name: of the dataset in results.
-        batch_size, num_workers, seed: see ImageDataModule.
+        photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
         FileNotFoundError: nothing at ``path``, or a file that a table names and that is not there.
@@ -63,30 +63,12 @@ class MiniImageNet(PhotoDataModule):
         split_seed: int = 42,
         test_images: int = 500,
         val_fraction: float = 0.1,
-        size: int | None = None,
-        resize: int | None = None,
-        resize_mode: ResizeMode = "crop",
         name: str = "mini_imagenet",
-        mean: Sequence[float] | None = IMAGENET_MEAN,
-        std: Sequence[float] | None = IMAGENET_STD,
-        batch_size: int = 16,
-        num_workers: int = 0,
-        seed: int = 0,
+        **photo: Any,
     ) -> None:
-        if split not in get_args(Split):
-            raise ValueError(f"split={split!r} is unknown; set dataset.split to one of {list(get_args(Split))}")
-        super().__init__(
-            name,
-            size=size,
-            resize=resize,
-            resize_mode=resize_mode,
-            mean=mean,
-            std=std,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-        )
-        self.path, self.split, self.split_seed = path, split, split_seed
+        check_choice(split, Split, "split", "set dataset.split to")
+        super().__init__(path, name, **photo)
+        self.split, self.split_seed = split, split_seed
         self.test_images, self.val_fraction = test_images, val_fraction
 
     def load(self) -> Splits:

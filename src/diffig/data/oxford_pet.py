@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
+from diffig.checks import check_choice
 from diffig.data.checks import existing_path
-from diffig.data.image_folder import IMAGENET_MEAN, IMAGENET_STD, ImageFiles, PhotoDataModule, ResizeMode
 from diffig.data.label_table import EXTENSIONS
-from diffig.data.masked_files import MaskedFiles, Region
+from diffig.data.masked_files import Region
 from diffig.data.module import Splits, split_off_validation
+from diffig.data.photos import PhotoDataModule
+from diffig.data.splits import random_split
 from diffig.data.storage import Storage
 
 Split = Literal["authors", "official"]
@@ -35,9 +37,8 @@ class OxfordPet(PhotoDataModule):
         split_seed: of the random draw, scikit-learn's ``random_state``.
         test_fraction: share of the files in the random draw.
         val_fraction: share of the training images used for validation.
-        size, resize, resize_mode, mean, std: see PhotoDataModule.
         name: of the dataset in results.
-        batch_size, num_workers, seed: see ImageDataModule.
+        photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
         FileNotFoundError: nothing at ``path``, or no annotations where they are needed.
@@ -52,30 +53,12 @@ class OxfordPet(PhotoDataModule):
         split_seed: int = 42,
         test_fraction: float = 0.05,
         val_fraction: float = 0.1,
-        size: int | None = None,
-        resize: int | None = None,
-        resize_mode: ResizeMode = "crop",
         name: str = "oxford_pet",
-        mean: Sequence[float] | None = IMAGENET_MEAN,
-        std: Sequence[float] | None = IMAGENET_STD,
-        batch_size: int = 16,
-        num_workers: int = 0,
-        seed: int = 0,
+        **photo: Any,
     ) -> None:
-        if split not in get_args(Split):
-            raise ValueError(f"split={split!r} is unknown; set dataset.split to one of {list(get_args(Split))}")
-        super().__init__(
-            name,
-            size=size,
-            resize=resize,
-            resize_mode=resize_mode,
-            mean=mean,
-            std=std,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-        )
-        self.path, self.split, self.split_seed = path, split, split_seed
+        check_choice(split, Split, "split", "set dataset.split to")
+        super().__init__(path, name, **photo)
+        self.split, self.split_seed = split, split_seed
         self.test_fraction, self.val_fraction = test_fraction, val_fraction
 
     def load(self) -> Splits:
@@ -91,7 +74,7 @@ class OxfordPet(PhotoDataModule):
         class_names = sorted(set(breeds), key=lambda breed: (breed.lower(), breed))
         numbers = {breed: number for number, breed in enumerate(class_names)}
         labels = np.asarray([numbers[breed] for breed in breeds], dtype=np.int64)
-        every = self._images(storage, files, labels, trimaps_of(files, names, folder))
+        every = self.images_of(storage, files, labels, trimaps_of(files, names, folder))
         if self.split == "official":
             root = folder.removesuffix("images/")
             train, test = (_listed(storage, names, root, part, files, numbers) for part in ("trainval", "test"))
@@ -99,14 +82,6 @@ class OxfordPet(PhotoDataModule):
             train, test = random_split(len(files), self.test_fraction, self.split_seed)
         rest, val = split_off_validation(every.subset(train), self.val_fraction, self.seed)
         return Splits(train=rest, val=val, test=every.subset(test), class_names=class_names)
-
-    def _images(
-        self, storage: Storage, files: Sequence[str], labels: np.ndarray, regions: Sequence[Region | None]
-    ) -> ImageFiles:
-        if not any(regions):
-            return self.images_of(storage, files, labels)
-        options = {"size": self.size, "resize": self.resize, "resize_mode": self.resize_mode}
-        return MaskedFiles(storage, files, labels, regions, **options)
 
 
 def trimaps_of(files: Sequence[str], names: Sequence[str], folder: str) -> list[Region | None]:
@@ -120,18 +95,6 @@ def breed_of(file: str) -> str:
     """Return the breed in a file name, ``british_shorthair`` of ``images/british_shorthair_12.jpg``; "" for none."""
     breed, _, number = PurePosixPath(file).stem.rpartition("_")
     return breed if number.isdecimal() else ""
-
-
-def random_split(count: int, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions ``(train, test)`` as scikit-learn's ``train_test_split`` draws them, each sorted."""
-    from sklearn.model_selection import train_test_split
-
-    if not 0 < test_fraction < 1:
-        raise ValueError(
-            f"test_fraction={test_fraction}: dataset.test_fraction must lie between 0 and 1; usual is 0.05"
-        )
-    train, test = train_test_split(np.arange(count), test_size=test_fraction, random_state=seed)
-    return np.sort(train), np.sort(test)
 
 
 def _images_folder(names: Sequence[str]) -> str:

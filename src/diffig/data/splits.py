@@ -36,3 +36,15 @@ def stratified_split(labels: np.ndarray, fractions: Sequence[float], seed: int) 
         sizes = [len(part) for part in parts]
         raise ValueError(f"{len(labels)} images split into parts of {sizes}: give more images or larger fractions")
     return parts
+
+
+def random_split(count: int, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions ``(train, test)`` as scikit-learn's ``train_test_split`` draws them, each sorted."""
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < test_fraction < 1:
+        raise ValueError(
+            f"test_fraction={test_fraction}: dataset.test_fraction must lie between 0 and 1; usual is 0.05"
+        )
+    train, test = train_test_split(np.arange(count), test_size=test_fraction, random_state=seed)
+    return np.sort(train), np.sort(test)
