@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+from diffig.checks import check_choice
 
 Aggregation = Literal["mean", "median", "variance_weighted", "spi_p", "best_of", "best_mixture"]
 
@@ -25,8 +27,7 @@ def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor |
             `best_mixture` needs the score and lives in `diffig.guidance.retention`.
         quality: `(B, N)`, higher is better; needed by `best_of`.
     """
-    if how not in get_args(Aggregation):
-        raise ValueError(f"aggregation={how!r} is unknown; choose one of {list(get_args(Aggregation))}")
+    check_choice(how, Aggregation, "aggregation")
     if how == "best_of":
         if quality is None:
             raise ValueError("aggregation=best_of needs the quality of every candidate, shape (B, N)")

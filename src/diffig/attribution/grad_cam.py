@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from diffig.attribution.base import Attributor
 from diffig.attribution.feature_map import features_and_gradient
 from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
+from diffig.checks import check_choice
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -40,10 +41,7 @@ class GradCAM(Attributor):
         interpolation: Interpolation = "bilinear",
     ) -> None:
         super().__init__(score, baseline, seed)
-        if interpolation not in get_args(Interpolation):
-            raise ValueError(
-                f"interpolation={interpolation!r} is unknown; choose one of {list(get_args(Interpolation))}"
-            )
+        check_choice(interpolation, Interpolation, "interpolation")
         self.layer, self.interpolation = layer, interpolation
 
     @property

@@ -7,12 +7,13 @@ left and right; `idgi` (Yang, Wang and Bilgic 2023): sum g_k^2 (F_{k+1} - F_k) /
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from diffig.attribution.quadrature import Nodes, breaks
+from diffig.checks import check_choice
 from diffig.paths.path import Path
 from diffig.scores import ScoreFunction
 
@@ -53,8 +54,7 @@ def integrate(
         nodes: `uniform` in the path's own time, `score` (where the score changes; forward passes only to find out)
             or `arc_length`.
     """
-    if rule not in get_args(Rule):
-        raise ValueError(f"rule={rule!r} is unknown; choose one of {list(get_args(Rule))}")
+    check_choice(rule, Rule, "rule")
     if targets.shape != (len(path),):
         raise ValueError(f"targets has shape {tuple(targets.shape)}; this batch holds {len(path)} paths")
     cuts = breaks(path, score, targets, path.n_segments if steps is None else steps, nodes)

@@ -6,12 +6,12 @@ clock says. Gradients are dear and forward passes cheap: `score` looks first and
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.paths.path import Path
 from diffig.scores import ScoreFunction
 
@@ -29,8 +29,7 @@ def breaks(path: Path, score: ScoreFunction, targets: Tensor, steps: int, nodes:
             proportion to the L1 length.
     """
     check_at_least(steps, 1, "steps", "the integral needs at least one piece")
-    if nodes not in get_args(Nodes):
-        raise ValueError(f"nodes={nodes!r} is unknown; choose one of {list(get_args(Nodes))}")
+    check_choice(nodes, Nodes, "nodes")
     if nodes == "uniform":
         even = torch.linspace(0, path.n_segments, steps + 1, device=path.images.device, dtype=path.images.dtype)
         return even.expand(len(path), -1)

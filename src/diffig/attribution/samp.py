@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.paths.greedy_pixels import GreedyPixelPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -49,8 +49,7 @@ class SAMP(Attributor):
         insertion_from: Baseline | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
-        if directions not in get_args(Directions):
-            raise ValueError(f"directions={directions!r} is unknown; choose one of {list(get_args(Directions))}")
+        check_choice(directions, Directions, "directions")
         self.steps = check_at_least(steps, 2 if directions == "both" else 1, "steps", "gradients over all directions")
         each = self.steps // 2 if directions == "both" else self.steps
         self.paths = [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path as FilePath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from diffig.checks import check_choice
 from diffig.diffusion.denoisers.dit1d import DiT1D
 from diffig.diffusion.noise import NoiseSchedule, Prediction
 from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
@@ -123,8 +124,7 @@ class LatentPrior(PathPrior):
             shift, push: guidance, see the samplers; both see sequences with exact ends.
             clip: keep predicted clean paths between their ends, coordinate by coordinate.
         """
-        if sampler not in get_args(Sampler):
-            raise ValueError(f"sampler={sampler!r} is unknown; choose one of {list(get_args(Sampler))}")
+        check_choice(sampler, Sampler, "sampler")
 
         def tidy(paths: Tensor) -> Tensor:
             return ends.hold(ends.clip(paths) if clip else paths)

@@ -7,12 +7,12 @@ Notation (Salimans and Ho 2022): `z_t = alpha_t z + sigma_t eps`, `v = alpha_t e
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 
 Prediction = Literal["v", "epsilon"]
 Kind = Literal["cosine", "linear"]
@@ -31,8 +31,7 @@ class NoiseSchedule:
     """
 
     def __init__(self, kind: Kind = "cosine", shift: float = 1.0, levels: int | None = None) -> None:
-        if kind not in get_args(Kind):
-            raise ValueError(f"noise.kind={kind!r} is unknown; choose one of {list(get_args(Kind))}")
+        check_choice(kind, Kind, "noise.kind")
         if not (math.isfinite(shift) and shift > 0):
             raise ValueError(f"noise.shift={shift} must be a positive number; 1 is the plain cosine")
         if levels is not None:
@@ -64,8 +63,7 @@ class NoiseSchedule:
 
 def target(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
     """Return what the denoiser is trained to predict, shaped like `clean`."""
-    if prediction not in get_args(Prediction):
-        raise ValueError(f"prediction={prediction!r} is unknown; choose one of {list(get_args(Prediction))}")
+    check_choice(prediction, Prediction, "prediction")
     return alpha * noise - sigma * clean if prediction == "v" else noise
 
 

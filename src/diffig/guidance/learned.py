@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path as FilePath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from diffig.checks import check_choice
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.noise import NoiseSchedule
 from diffig.diffusion.prior import read_weights, write_weights
@@ -44,8 +45,7 @@ class PathScore(nn.Module):
         chunk_size: int = 256,
     ) -> None:
         super().__init__()
-        if quantity not in get_args(Quantity):
-            raise ValueError(f"quantity={quantity!r} is unknown; choose one of {list(get_args(Quantity))}")
+        check_choice(quantity, Quantity, "quantity")
         if not std > 0:
             raise ValueError(f"std={std} of {quantity} must be positive; labels that are all alike teach nothing")
         self.regressor, self.quantity = regressor, quantity

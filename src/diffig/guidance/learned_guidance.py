@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path as FilePath
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from diffig.checks import check_choice
 from diffig.diffusion.noise import NoiseSchedule
 from diffig.guidance.learned import PathScore, Quantity
 
@@ -46,8 +47,7 @@ class LearnedGuidance:
         for name, value in (("lambda_faith", lambda_faith), ("lambda_comp", lambda_comp), ("omega", omega)):
             if not math.isfinite(value):
                 raise ValueError(f"learned.{name}={value} must be a finite number; 0 turns it off")
-        if form not in get_args(Form):
-            raise ValueError(f"learned.form={form!r} is unknown; choose one of {list(get_args(Form))}")
+        check_choice(form, Form, "learned.form")
         self.omega, self.form = float(omega), form
         self.strengths = {"lambda_faith": float(lambda_faith), "lambda_comp": float(lambda_comp)}
         given: tuple[tuple[float, Quantity, PathScore | str | FilePath | None], ...] = (

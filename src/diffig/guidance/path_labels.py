@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from diffig.attribution.integrate import integrate
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.diffusion.latent_data import LatentPathData
 from diffig.guidance.label_store import SPLITS, LabelStore, LabelTable, Split, digest
 from diffig.guidance.retention import RATIOS, retention
@@ -86,8 +86,7 @@ class PathLabels(LightningModule):
         target: Target = "label",
     ) -> None:
         super().__init__()
-        if target not in get_args(Target):
-            raise ValueError(f"target={target!r} is unknown; choose one of {list(get_args(Target))}")
+        check_choice(target, Target, "target")
         self.score, self.data, self.target = score, data, target
         self.counts: dict[Split, int] = {
             "train": check_at_least(count, 2, "module.count", "training paths that get labels"),

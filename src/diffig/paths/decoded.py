@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from diffig.checks import check_choice
 from diffig.paths.codec import check_decoded
 from diffig.paths.path import Path
 
@@ -16,8 +17,7 @@ Ends = Literal["overwrite", "residual", "decoded"]
 
 def check_ends(ends: Ends) -> Ends:
     """Return `ends`; raise where it is none."""
-    if ends not in get_args(Ends):
-        raise ValueError(f"ends={ends!r} is unknown; choose one of {list(get_args(Ends))}")
+    check_choice(ends, Ends, "ends")
     return ends
 
 

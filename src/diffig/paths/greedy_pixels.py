@@ -9,12 +9,12 @@ pixels may move again. Momentum: `v <- l g + (1 - l) v` takes the place of `g` (
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
@@ -60,8 +60,7 @@ class GreedyPixelPath(PathGenerator):
             check_at_least(pixels_per_step, 1, "pixels_per_step", "pixels that move at once")
         if not 0 < momentum <= 1:
             raise ValueError(f"momentum={momentum} must lie in (0, 1]; 1 uses each gradient alone, as SAMP does")
-        if direction not in get_args(Direction):
-            raise ValueError(f"direction={direction!r} is unknown; choose one of {list(get_args(Direction))}")
+        check_choice(direction, Direction, "direction")
         self.momentum, self.direction = float(momentum), direction
 
     def walk(

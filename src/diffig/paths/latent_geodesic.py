@@ -7,12 +7,12 @@ takes `z_i <- z_i - a e_i` at every inner point.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.paths.codec import Codec, decode, pull_back
 from diffig.paths.decoded import Ends
 from diffig.paths.latent_line import LatentLinePath
@@ -57,8 +57,7 @@ class LatentGeodesicPath(LatentLinePath):
         self.step_size = 0.5 / n_segments if step_size is None else float(step_size)
         if not self.step_size > 0:
             raise ValueError(f"step_size={step_size} must be positive; the paper's is 5e-5")
-        if sweep not in get_args(Sweep):
-            raise ValueError(f"sweep={sweep!r} is unknown; choose one of {list(get_args(Sweep))}")
+        check_choice(sweep, Sweep, "sweep")
         if not 0 <= tolerance < 1:
             raise ValueError(f"tolerance={tolerance} must lie in [0, 1); 0 takes every sweep")
         self.line_search, self.tolerance = bool(line_search), float(tolerance)

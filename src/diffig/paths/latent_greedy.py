@@ -7,11 +7,12 @@ with the smallest `|J_D(z_k)^T grad F(P_k)|` move first.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from diffig.checks import check_choice
 from diffig.paths.codec import Codec, encode
 from diffig.paths.decoded import DecodedPath, Ends, check_ends
 from diffig.paths.generator import candidates
@@ -46,8 +47,7 @@ class LatentGreedyPath(GuidedPath):
         ends: Ends = "residual",
     ) -> None:
         super().__init__(n_segments, fraction, max_distance)
-        if partial not in get_args(Partial):
-            raise ValueError(f"partial={partial!r} is unknown; choose one of {list(get_args(Partial))}")
+        check_choice(partial, Partial, "partial")
         self.autoencoder, self.partial, self.ends = autoencoder, partial, check_ends(ends)
 
     def walk(

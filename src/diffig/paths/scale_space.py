@@ -7,12 +7,12 @@ A blur is a matrix on each axis, `L = R x C^T`, so that any width fits any image
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least, check_images
+from diffig.checks import check_at_least, check_choice, check_images
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
@@ -33,8 +33,7 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, padding: Padding = "constant",
         truncate: the kernel ends after this many standard deviations, as SciPy's.
     """
     check_images(images)
-    if padding not in get_args(Padding):
-        raise ValueError(f"padding={padding!r} is unknown; choose one of {list(get_args(Padding))}")
+    check_choice(padding, Padding, "padding")
     if sigmas.shape != (len(images),) or not bool((sigmas >= 0).all()):
         raise ValueError(f"sigmas must be ({len(images)},) numbers of at least 0, one for each image")
     kernels = _kernels(sigmas.to("cpu", torch.float64), truncate)
@@ -118,10 +117,8 @@ class ScaleSpacePath(PathGenerator):
         for name, value in (("sigma_max", sigma_max), ("truncate", truncate)):
             if not value > 0:
                 raise ValueError(f"{name}={value} must be positive; the authors' values are 50 pixels and 4")
-        if padding not in get_args(Padding):
-            raise ValueError(f"padding={padding!r} is unknown; choose one of {list(get_args(Padding))}")
-        if spacing not in get_args(Spacing):
-            raise ValueError(f"spacing={spacing!r} is unknown; choose one of {list(get_args(Spacing))}")
+        check_choice(padding, Padding, "padding")
+        check_choice(spacing, Spacing, "spacing")
         if reference_side is not None:
             check_at_least(reference_side, 1, "reference_side", "the image's longer side that sigma_max is meant for")
         self.sigma_max, self.reference_side, self.truncate = float(sigma_max), reference_side, float(truncate)

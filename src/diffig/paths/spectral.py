@@ -8,12 +8,12 @@ Told as `P(a) = x' + a D + sum_j (g_j(a) - a) c_j E_j`, both ends and `w = 1`, t
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.paths.basis import HaarBasis, LaplacianBasis
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import AlphaPath, Path
@@ -88,10 +88,8 @@ class SpectralPath(PathGenerator):
         n_bands: int = 5,
         n_segments: int = 128,
     ) -> None:
-        if basis not in get_args(Pattern):
-            raise ValueError(f"basis={basis!r} is unknown; choose one of {list(get_args(Pattern))}")
-        if gate not in get_args(Gate):
-            raise ValueError(f"gate={gate!r} is unknown; choose one of {list(get_args(Gate))}")
+        check_choice(basis, Pattern, "basis")
+        check_choice(gate, Gate, "gate")
         if not 0 <= overlap <= 1:
             raise ValueError(f"overlap={overlap} must lie in [0, 1]; the paper's value is 0.4, 1 is the straight line")
         self.basis, self.gate, self.overlap = basis, gate, float(overlap)
