@@ -4,6 +4,7 @@ from diffig.metrics.base import Explain, Explained, Facts, Measured, Metric
 from diffig.metrics.completeness import Completeness
 from diffig.metrics.diffid import DiffID, DiffIDBounds, diffid_floor_ceiling
 from diffig.metrics.infidelity import Infidelity
+from diffig.metrics.information_curves import InformationCurves
 from diffig.metrics.insertion_deletion import InsertionDeletion
 from diffig.metrics.localisation import Localisation
 from diffig.metrics.randomization import EfficientRandomization, Randomization
@@ -23,6 +24,7 @@ __all__ = [
     "Explained",
     "Facts",
     "Infidelity",
+    "InformationCurves",
     "InsertionDeletion",
     "Localisation",
     "Measured",

@@ -24,6 +24,8 @@ FAMILIES = {
         "road*",
         "srg*",
         "*f_fidelity*",
+        "aic*",
+        "sic*",
     ),
     "faithfulness by perturbation": ("infidelity*", "sensitivity_n*", "mufidelity*"),
     "localisation": ("pointing*", "energy_pointing*", "ebpg*", "relevance_*", "mask_share", "rma*", "rra*"),

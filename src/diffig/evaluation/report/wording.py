@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 HEADLINES = ("diffid", "diffid_normalised")
 
 # Of everything else more is better. A pattern of `fnmatch`; the first group that matches decides.
-HIGHER_IS_BETTER = ("*insertion_minus_deletion*", "*gini*", "road_gap*", "infidelity_r2*", "sensitivity_n*")
+HIGHER_IS_BETTER = (
+    *("*insertion_minus_deletion*", "*gini*", "road_gap*", "infidelity_r2*", "sensitivity_n*"),
+    *("aic*", "sic*"),
+)
 LOWER_IS_BETTER = (
     *("*deletion*", "*waste*", "*gap*", "*entropy*", "*complexity*", "*infidelity*", "*sensitivity*", "*morf*"),
     *("*effective*", "*variation*", "*roughness*", "*seconds*", "*randomization*"),
+    "f_fidelity_minus*",
 )
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
