@@ -29,6 +29,8 @@ class FieldPrior(PathPrior):
         facts: what the file should tell about the training (concentrations, cells, steps).
     """
 
+    TRAIN_WITH = "diffig-train module=path_diffusion"
+
     def __init__(
         self,
         denoiser: nn.Module,
@@ -92,7 +94,7 @@ class FieldPrior(PathPrior):
 def _load(path: str) -> FieldPrior:
     from diffig.diffusion.denoisers.unet import FieldUNet
 
-    train = "train one with `diffig-train module=path_diffusion`"
+    train = f"train one with `{FieldPrior.TRAIN_WITH}`"
     advice = f"{train} and give prior.path, or leave prior.path empty for the shipped one"
     about, weights = read_weights(FilePath(path), "prior", advice)
     try:

@@ -15,7 +15,6 @@ from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
 from diffig.diffusion.sampler import Fresh, Push, Shift, ddim, ddpm
 
 Sampler = Literal["ddpm", "ddim"]
-TRAIN = "train one with `diffig-train module=latent_diffusion`"
 
 
 class Ends(NamedTuple):
@@ -43,6 +42,8 @@ class LatentPrior(PathPrior):
         noise: the schedule; the plain cosine on `M = 100` levels where none is given.
         facts: what the file should tell (latent shape, concentrations, data, steps).
     """
+
+    TRAIN_WITH = "diffig-train module=latent_diffusion"
 
     def __init__(
         self,
@@ -155,7 +156,8 @@ class LatentPrior(PathPrior):
             FileNotFoundError: no such file.
             ValueError: the file is no latent prior, or its weights fit another architecture.
         """
-        about, weights = read_weights(FilePath(path), "latent prior", TRAIN)
+        advice = f"train one with `{cls.TRAIN_WITH}`"
+        about, weights = read_weights(FilePath(path), "latent prior", advice)
         try:
             if about["kind"] != cls.__name__:
                 raise KeyError(f"it holds a {about['kind']}")
@@ -166,6 +168,6 @@ class LatentPrior(PathPrior):
         except (KeyError, TypeError, RuntimeError) as error:
             raise ValueError(
                 f"{path} is no latent prior that this version can read "
-                f"({type(error).__name__}: {str(error).splitlines()[0]}); {TRAIN}"
+                f"({type(error).__name__}: {str(error).splitlines()[0]}); {advice}"
             ) from error
         return prior.eval().requires_grad_(False)

@@ -25,7 +25,8 @@ class PathPrior(nn.Module, ABC):
         facts: what the file should tell about the law and the training.
     """
 
-    TRAIN_WITH: ClassVar[str] = ""  # the command that makes such a file, for messages
+    TRAIN_WITH: ClassVar[str]
+    """The command that trains such a law, for messages."""
 
     def __init__(
         self, denoiser: nn.Module, prediction: Prediction, noise: NoiseSchedule, facts: dict[str, Any] | None = None
@@ -33,6 +34,11 @@ class PathPrior(nn.Module, ABC):
         super().__init__()
         self.denoiser, self.prediction, self.noise = denoiser, prediction, noise
         self.facts = dict(facts or {})
+
+    @property
+    @abstractmethod
+    def n_knots(self) -> int:
+        """Segments `T` of the paths it was trained on."""
 
     @abstractmethod
     def arguments(self, batch: PathBatch) -> tuple[Tensor, ...]:

@@ -7,20 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
 from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.field_sequence import FieldSequence
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance.guidance import Guidance
 from diffig.guidance.learned_guidance import LearnedGuidance
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.guidance.sampled_path import SampledPath
+from diffig.paths.generator import candidates
 from diffig.paths.path import AlphaPath, blend
-from diffig.paths.stick_breaking import draw_concentration
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
-class FieldPath(PathGenerator):
+class FieldPath(SampledPath):
     """Paths from the diffusion prior over fields of progress.
 
     Args:
@@ -33,8 +32,6 @@ class FieldPath(PathGenerator):
         learned: guidance by networks that were trained on `FieldSequence`s of the same space.
     """
 
-    is_random = True
-
     def __init__(
         self,
         space: FieldSpace,
@@ -45,16 +42,8 @@ class FieldPath(PathGenerator):
         cell_size: int = 2,
         learned: LearnedGuidance | None = None,
     ) -> None:
-        if prior.n_knots != space.n_knots:
-            raise ValueError(
-                f"the prior was trained for {prior.n_knots} knots and the space has {space.n_knots}; set "
-                f"n_knots={prior.n_knots} or train a prior with `diffig-train module=path_diffusion`"
-            )
-        self.space, self.prior, self.guidance = space, prior, guidance or Guidance()
-        self.sample_steps = check_at_least(sample_steps, 1, "sample_steps", "denoising steps")
-        self.concentration, self.cell_size = concentration, cell_size
-        self.learned = learned or LearnedGuidance()
-        self.learned.check_noise(prior.noise)
+        super().__init__(space.n_knots, prior, learned, sample_steps, concentration)
+        self.space, self.prior, self.guidance, self.cell_size = space, prior, guidance or Guidance(), cell_size
 
     def generate(
         self,
@@ -75,12 +64,7 @@ class FieldPath(PathGenerator):
         """
         streams = generator or Streams.default(len(images))
         noise = streams.normal(self.space.shape, n_paths, "field").to(images)
-        laws = [
-            draw_concentration(streams.numpy(image, path, "concentration"), self.concentration)
-            for image in range(len(images))
-            for path in range(n_paths)
-        ]
-        concentration = torch.tensor(laws, device=images.device, dtype=images.dtype)
+        concentration = self.concentrations(streams, len(images), n_paths, images)
         images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))
         components = self.space.basis.components(images - baselines)
         masks = None if region is None else candidates(region.to(images), n_paths)
@@ -99,7 +83,7 @@ class FieldPath(PathGenerator):
             return variance * climb(mean, time)
 
         def shift(field: Tensor, noisy: Tensor, step: int) -> Tensor:
-            if self.learned.active and not pushes:
+            if self.learned.shifts:
                 learnt = sigmas[step].square() / alphas[step] * climb(noisy, levels[step])
                 return learnt + energies(field, step)
             return energies(field, step)
@@ -117,9 +101,8 @@ class FieldPath(PathGenerator):
 
         prior = self.prior.to(device=images.device)
         cell_size = torch.full_like(concentration, float(self.cell_size))
-        pushes = self.learned.active and self.learned.form == "posterior_mean"
-        steer = shift if self.guidance.active or (self.learned.active and not pushes) else None
-        moved = push if pushes else None
+        steer = shift if self.guidance.active or self.learned.shifts else None
+        moved = push if self.learned.pushes else None
         field = prior.sample(noise.float(), concentration, cell_size, self.sample_steps, steer, moved).to(images)
         return self.space.path(images, baselines, self.space.decode(field, concentration), components)
 

@@ -7,19 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
 from diffig.diffusion.latent_prior import Ends, LatentPrior, Sampler
 from diffig.diffusion.latent_space import LatentSpace
 from diffig.guidance.guidance import Guidance
 from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.guidance.sampled_path import SampledPath
 from diffig.paths.decoded import DecodedPath
-from diffig.paths.generator import PathGenerator, candidates
-from diffig.paths.stick_breaking import draw_concentration
+from diffig.paths.generator import candidates
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
-class LatentPath(PathGenerator):
+class LatentPath(SampledPath):
     """Paths from the diffusion prior over latent sequences.
 
     Args:
@@ -33,8 +32,6 @@ class LatentPath(PathGenerator):
         clip: keep predicted paths between their ends, coordinate by coordinate.
     """
 
-    is_random = True
-
     def __init__(
         self,
         space: LatentSpace,
@@ -46,17 +43,9 @@ class LatentPath(PathGenerator):
         concentration: float | Sequence[float] = (1.0, 20.0),
         clip: bool = True,
     ) -> None:
-        if prior.n_knots != space.n_knots:
-            raise ValueError(
-                f"the prior was trained for {prior.n_knots} knots and the space has {space.n_knots}; set "
-                f"n_knots={prior.n_knots} or train a prior with `diffig-train module=latent_diffusion`"
-            )
-        self.space, self.prior = space, prior
-        self.learned, self.energies = learned or LearnedGuidance(), energies or Guidance()
-        self.learned.check_noise(prior.noise)
+        super().__init__(space.n_knots, prior, learned, sample_steps, concentration)
+        self.space, self.prior, self.energies = space, prior, energies or Guidance()
         self.sampler, self.clip = sampler, clip
-        self.sample_steps = check_at_least(sample_steps, 1, "sample_steps", "denoising steps; the paper takes 100")
-        self.concentration = concentration
 
     def generate(
         self,
@@ -83,16 +72,12 @@ class LatentPath(PathGenerator):
                 f"the autoencoder gives {ends.end.shape[1]} latent numbers for images {tuple(images.shape[1:])}, the "
                 f"prior was trained on {expected}; use the two that were trained together"
             )
-        laws = [
-            draw_concentration(streams.numpy(image, path, "concentration"), self.concentration)
-            for image in range(len(images))
-            for path in range(n_paths)
-        ]
+        laws = self.concentrations(streams, len(images), n_paths, ends.end)
         shape = (self.space.n_knots + 1, expected)
         images, baselines, targets = (candidates(part, n_paths) for part in (images, baselines, targets))
         prior = self.prior.to(device=images.device)
-        alphas, sigmas = prior.noise(prior.noise.grid(self.sample_steps, ends.end))
         times = prior.noise.grid(self.sample_steps, ends.end)
+        alphas, sigmas = prior.noise(times)
 
         def fresh(step: int) -> Tensor:
             return streams.normal(shape, n_paths, f"latent {step}").to(ends.end)
@@ -102,24 +87,22 @@ class LatentPath(PathGenerator):
 
         def shift(clean: Tensor, noisy: Tensor, step: int) -> Tensor:
             total = torch.zeros_like(clean)
-            if self.learned.active and self.learned.form == "epsilon":
+            if self.learned.shifts:
                 scale = self.learned.omega * sigmas[step].square() / alphas[step]
                 total += scale * self.learned.gradient(noisy, times[step])
             if self.energies.acts(step, self.sample_steps):
                 total += self._steered(clean, step, images, baselines, targets, score, region)
             return total
 
-        pushes = self.learned.active and self.learned.form == "posterior_mean"
-        shifts = (self.learned.active and not pushes) or bool(self.energies.active)
         sequences = prior.sample(
             ends,
             streams.normal(shape, n_paths, "latent").to(ends.end),
-            torch.tensor(laws, device=images.device, dtype=ends.end.dtype),
+            laws,
             self.sample_steps,
             sampler=self.sampler,
             fresh=fresh,
-            shift=shift if shifts else None,
-            push=push if pushes else None,
+            shift=shift if self.learned.shifts or self.energies.active else None,
+            push=push if self.learned.pushes else None,
             clip=self.clip,
         )
         return self.space.path(images, baselines, sequences)

@@ -61,6 +61,16 @@ class LearnedGuidance:
         """Whether anything is guided."""
         return bool(self.terms)
 
+    @property
+    def pushes(self) -> bool:
+        """Whether it moves the mean of each step, as the paper says."""
+        return self.active and self.form == "posterior_mean"
+
+    @property
+    def shifts(self) -> bool:
+        """Whether it moves the predicted clean path."""
+        return self.active and self.form == "epsilon"
+
     def check_noise(self, noise: NoiseSchedule) -> None:
         """Raise ValueError where a network was trained on another noise schedule than `noise`."""
         for _, score in self.terms:
