@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffig.config import build
 from diffig.evaluation.environment import environment
-from diffig.evaluation.explain import _asked, _image
+from diffig.evaluation.explanation.asked import asked_of, image_of
 from diffig.evaluation.explanation.inputs import sources_of, target_of
 from diffig.evaluation.rows import write_json
 
@@ -31,9 +31,9 @@ def find_counterfactual(cfg: DictConfig) -> str:
     output, sources = Path(cfg.dirs.output), sources_of(cfg.image)
     if len(sources) != 1:
         raise ValueError(f"image={cfg.image} holds {len(sources)} images; task=counterfactual takes one: name a file")
-    asked = _asked(cfg, [])
+    asked = asked_of(cfg, [])
     score = build(cfg.objective)(asked.classifier)
-    image = _image(cfg, asked, sources[0])
+    image = image_of(cfg, asked, sources[0])
     before = score.logits(image).softmax(1)[0]
     # Given no target, the class that the classifier thinks of next.
     target = int(before.topk(2).indices[1]) if cfg.target == "auto" else target_of(cfg.target, before, asked.names)

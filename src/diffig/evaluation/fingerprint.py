@@ -1,0 +1,57 @@
+"""What the rows of a run depend on, as a mark that tells two runs apart or the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from diffig.diffusion.field_prior import SHIPPED
+
+DEPENDS = (
+    "dataset",
+    "classifier",
+    "objective",
+    "baseline",
+    "method",
+    "metrics",
+    "seed",
+    "limit",
+    "only_correct",
+    "draw",
+    "target",
+    "protocol",
+)
+
+
+def fingerprint(cfg: DictConfig) -> str:
+    """Return 16 hexadecimal digits of everything that the rows depend on, and of nothing else.
+
+    The method is taken resolved, so guidance counts only for methods that use it; the batch size does not count;
+    weights count by what is in their files, so that a model trained anew is another model.
+    """
+    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    parts = {key: whole[key] for key in DEPENDS}
+    for group, ignored in (("dataset", ("batch_size", "num_workers")), ("objective", ("chunk_size",))):
+        parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
+    prior = parts["method"].get("prior") or {}
+    files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
+    files += sorted(_paths(parts["method"]))
+    parts["files"] = [_content(file) if file else file for file in files]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _paths(node: Any) -> set[str]:
+    """Every text in a config that names a file or folder."""
+    if isinstance(node, dict | list):
+        return set().union(*(_paths(value) for value in (node.values() if isinstance(node, dict) else node)))
+    return {node} if isinstance(node, str) and Path(node).exists() else set()
+
+
+def _content(place: str) -> str:
+    """The digest of a file, or of the weights in a folder; the place itself where there is nothing."""
+    files = [Path(place)] if Path(place).is_file() else sorted(Path(place).rglob("*.safetensors"))
+    return "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files) or place

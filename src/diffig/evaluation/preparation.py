@@ -1,0 +1,51 @@
+"""The parts of an evaluation, ready for each other: dataset, classifier, method with its references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from omegaconf import DictConfig
+
+from diffig.attribution.base import Attributor
+from diffig.baselines import Average, Dataset
+from diffig.classifiers.training import fit_or_load
+from diffig.config import build
+
+if TYPE_CHECKING:
+    from diffig.classifiers.base import Classifier
+    from diffig.data.module import ImageDataModule
+
+
+def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
+    """Return the dataset and a classifier that is ready for it: loaded, or trained in seconds and cached."""
+    datamodule = build(cfg.dataset)
+    datamodule.setup()
+    classifier = build(cfg.classifier, datamodule=datamodule)
+    fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    return datamodule, classifier
+
+
+def explain_with(cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier) -> Attributor:
+    """Return the attributor of the config, with its score and baseline."""
+    score = build(cfg.objective)(classifier)
+    attributor: Attributor = build(cfg.method)(score, baseline=build(cfg.baseline), seed=cfg.seed)
+    fill_banks(attributor, datamodule, cfg.seed)
+    return attributor
+
+
+def empty_banks(attributor: Attributor) -> list[Dataset]:
+    """Return the baselines that wait for training images: among the attributor's, or references of its own."""
+    baseline = attributor.baseline
+    parts = baseline.baselines if isinstance(baseline, Average) else [baseline]
+    asked = [*parts, getattr(attributor, "references", None)]
+    return [part for part in asked if isinstance(part, Dataset) and part.bank is None]
+
+
+def fill_banks(attributor: Attributor, datamodule: ImageDataModule, seed: int, size: int = 256) -> None:
+    """Give `empty_banks` their images, the same for every method."""
+    for part in empty_banks(attributor):
+        images = datamodule.train_set
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:size].tolist()
+        part.bank = torch.stack([images[position][0] for position in order])

@@ -1,0 +1,41 @@
+"""A job of a sweep that asks for what another has done takes over its results."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffig.evaluation.rows import write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS = ("rows.parquet", "curves.parquet", "summary.csv", "attributions.png", "randomization.png")
+
+
+def in_sweep() -> bool:
+    """Return whether this is a job of a sweep; a single run is asked for its own sake and measures anew."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def find_twin(output: Path, mark: str) -> Path | None:
+    """Return a finished sibling folder of `output` with the fingerprint `mark`."""
+    for file in sorted(output.parent.glob("*/fingerprint")):
+        if file.parent != output and file.read_text() == mark and (file.parent / "rows.parquet").is_file():
+            return file.parent
+    return None
+
+
+def take_over(twin: Path, output: Path) -> pd.DataFrame:
+    """Return the rows of a twin; its results lie in `output` then, with `taken_over.json` that names it."""
+    import pandas as pd
+
+    for name in RESULTS:
+        if (twin / name).is_file():
+            shutil.copy2(twin / name, output / name)
+    write_json(output / "taken_over.json", {"from": twin.name})
+    return pd.read_parquet(output / "rows.parquet")
