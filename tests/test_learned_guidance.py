@@ -19,7 +19,8 @@ from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.latent_data import LatentPathData
 from diffig.diffusion.latent_space import LatentSpace
 from diffig.diffusion.noise import NoiseSchedule
-from diffig.guidance.label_store import LabelStore, LabelTable, read_labels, read_manifest
+from diffig.guidance.label_manifest import read_labels, read_manifest, write_manifest
+from diffig.guidance.label_store import LabelStore, LabelTable
 from diffig.guidance.learned import PathScore
 from diffig.guidance.learned_training import PathScoreTraining, correlation, ranks
 from diffig.guidance.path_labels import PathLabels, path_facts
@@ -336,7 +337,7 @@ def scored(folder, samples=64, count=128, val_count=32, constant=False, **option
         middle = torch.stack([data.draws(split).draw(int(k))[0][KNOTS // 2].mean() for k in ks])
         table = LabelTable(ks, ks, ks, middle * (not constant), 3 - 2 * middle)
         store.write(split, number, table, dict.fromkeys(("forward_images", "backward_images", "milliseconds"), 0))
-    store.write_manifest({})
+    write_manifest(store, {})
     return ScoredPathData(data, folder / "labels")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Literal, NamedTuple, get_args
@@ -14,10 +12,12 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from diffig.guidance.label_settings import differences, fingerprint, plain, read_json, write_json
+
 log = logging.getLogger(__name__)
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
-MANIFEST, SETTINGS = "manifest.json", "settings.json"
+SETTINGS = "settings.json"
 COUNTED = ("forward_images", "backward_images", "milliseconds")
 
 
@@ -49,7 +49,7 @@ class LabelStore:
 
     def __init__(self, folder: FilePath, depends: dict[str, Any], counts: Mapping[Split, int], shard_size: int) -> None:
         self.folder, self.counts, self.shard_size = folder, dict(counts), shard_size
-        self.depends = json.loads(json.dumps({**depends, "shard_size": shard_size}, default=str))
+        self.depends = plain({**depends, "shard_size": shard_size})
         self.fingerprint = fingerprint(self.depends)
         self.shards = [
             (split, number) for split in SPLITS for number in range(math.ceil(self.counts[split] / shard_size))
@@ -62,7 +62,7 @@ class LabelStore:
 
     def file(self, split: Split, number: int) -> FilePath:
         """Return where a shard lies."""
-        return self.folder / f"{split}-{number:05d}.safetensors"
+        return shard_file(self.folder, split, number)
 
     def open(self) -> None:
         """Make the folder.
@@ -72,7 +72,7 @@ class LabelStore:
         """
         mark = self.folder / SETTINGS
         if mark.is_file():
-            there = _read_json(mark)
+            there = read_json(mark)
             if there != self.depends:
                 raise ValueError(
                     f"{self.folder} holds labels of other settings: {differences(there, self.depends)}; write to "
@@ -80,7 +80,7 @@ class LabelStore:
                 )
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        _write_json(mark, self.depends)
+        write_json(mark, self.depends)
 
     def shard(self, split: Split, number: int) -> LabelTable | None:
         """Return a shard, None where it is absent or has to be made anew (which is logged)."""
@@ -88,7 +88,7 @@ class LabelStore:
         if not file.is_file():
             return None
         try:
-            table, _ = _read(file, self.fingerprint)
+            table, _ = read_shard(file, self.fingerprint)
         except ValueError as error:
             log.warning("%s; it is made again", error)
             return None
@@ -113,118 +113,14 @@ class LabelStore:
         """Return the shards that are still to be made."""
         return [key for key in self.shards if self.shard(*key) is None]
 
-    def write_manifest(self, facts: Mapping[str, Any]) -> None:
-        """Write `manifest.json`: the labels are complete, and this is what they are."""
-        total = dict.fromkeys(COUNTED, 0)
-        for key in self.shards:
-            for name, value in _read(self.file(*key), self.fingerprint)[1].items():
-                total[name] += value
-        write_manifest(
-            self.folder,
-            {
-                "count": self.counts,
-                "shard_size": self.shard_size,
-                **facts,
-                "cost": total,
-                "fingerprint": self.fingerprint,
-                "depends": self.depends,
-            },
-        )
+
+def shard_file(folder: FilePath, split: Split, number: int) -> FilePath:
+    """Return where a shard lies in the folder of its labels."""
+    return folder / f"{split}-{number:05d}.safetensors"
 
 
-def write_manifest(folder: FilePath, facts: Mapping[str, Any]) -> None:
-    """Write `manifest.json` with `facts` and the means and standard deviations of the labels of each split.
-
-    Args:
-        folder: with all its shards.
-        facts: at least `count`, `shard_size` and `fingerprint`.
-    """
-    about = dict(facts)
-    about["statistics"] = {}
-    for split in SPLITS:
-        table = _table(folder, split, about)
-        about["statistics"][split] = {
-            name: {"mean": float(column.double().mean()), "std": float(column.double().std(correction=0))}
-            for name, column in (("faithfulness", table.faithfulness), ("complexity", table.complexity))
-        }
-    _write_json(folder / MANIFEST, about)
-
-
-def read_manifest(folder: str | FilePath, depends: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what `manifest.json` says.
-
-    Args:
-        folder: of the labels.
-        depends: settings that the labels have to be of; those that are not named are free.
-
-    Raises:
-        FileNotFoundError: there is none; the labels are not there or not complete.
-        ValueError: the labels are of other settings; says which.
-    """
-    folder = FilePath(folder)
-    file = folder / MANIFEST
-    if not file.is_file():
-        state = "are not complete" if (folder / SETTINGS).is_file() else "are not there"
-        raise FileNotFoundError(
-            f"labels of paths {state}: no {file}; run `diffig-train module=path_labels` with this folder's parent as "
-            "dirs.output (it goes on where it stopped)"
-        )
-    about = _read_json(file)
-    wanted = json.loads(json.dumps(dict(depends or {}), default=str))
-    there = {key: about["depends"].get(key) for key in wanted}
-    if there != wanted:
-        raise ValueError(
-            f"{folder} holds labels of other settings: {differences(there, wanted)}; give the settings that the labels "
-            "were made with, or make labels of these with `diffig-train module=path_labels`"
-        )
-    return about
-
-
-def read_labels(folder: str | FilePath, split: Split = "train", depends: Mapping[str, Any] | None = None) -> LabelTable:
-    """Return all labels of a split in the order of path numbers; see `read_manifest` for arguments and errors."""
-    return _table(FilePath(folder), split, read_manifest(folder, depends))
-
-
-def fingerprint(depends: Mapping[str, Any]) -> str:
-    """Return 16 hexadecimal digits of plain values."""
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return 16 hexadecimal digits of the content of named tensors."""
-    whole = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        whole.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        whole.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()[:16]
-
-
-def differences(there: Any, wanted: Any, name: str = "") -> str:
-    """Return in words where two nests of plain values differ, `name: there, not wanted`, at most four of them."""
-    if isinstance(there, dict) and isinstance(wanted, dict):
-        keys = [key for key in {**there, **wanted} if there.get(key) != wanted.get(key)]
-        return "; ".join(
-            differences(there.get(key), wanted.get(key), f"{name}.{key}" if name else key) for key in keys[:4]
-        )
-    return f"{name}: {there} there, {wanted} asked for"
-
-
-def _table(folder: FilePath, split: Split, about: Mapping[str, Any]) -> LabelTable:
-    count = about["count"][split]
-    store = range(math.ceil(count / about["shard_size"]))
-    tables = [_read(folder / f"{split}-{number:05d}.safetensors", about["fingerprint"])[0] for number in store]
-    table = LabelTable(*(torch.cat(columns) for columns in zip(*tables, strict=True)))
-    if not torch.equal(table.k, torch.arange(count)):
-        raise ValueError(
-            f"{folder} holds {len(table.k)} {split} paths and its manifest says {count}; run "
-            "`diffig-train module=path_labels` with the same settings again"
-        )
-    return table
-
-
-def _read(file: FilePath, mark: str) -> tuple[LabelTable, dict[str, int]]:
-    """A shard and its cost; ValueError where it is absent, broken or of other settings."""
+def read_shard(file: FilePath, mark: str) -> tuple[LabelTable, dict[str, int]]:
+    """Return the labels of one file and what they cost; ValueError where it is absent, broken or of other settings."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -239,16 +135,3 @@ def _read(file: FilePath, mark: str) -> tuple[LabelTable, dict[str, int]]:
     if len({len(column) for column in table}) != 1 or not all(bool(column.isfinite().all()) for column in table[3:]):
         raise ValueError(f"shard {file} holds columns of different lengths, or numbers that are not finite")
     return table, about["cost"]
-
-
-def _read_json(file: FilePath) -> Any:
-    try:
-        return json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON file any more ({error}); delete it and run the command again") from error
-
-
-def _write_json(file: FilePath, content: Any) -> None:
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")  # all ranks write the settings
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(file)

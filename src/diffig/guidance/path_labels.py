@@ -20,7 +20,9 @@ from torch.utils.data import DataLoader
 from diffig.attribution.integrate import integrate
 from diffig.checks import check_at_least, check_choice
 from diffig.diffusion.latent_data import LatentPathData
-from diffig.guidance.label_store import SPLITS, LabelStore, LabelTable, Split, digest
+from diffig.guidance.label_manifest import write_manifest
+from diffig.guidance.label_settings import digest
+from diffig.guidance.label_store import SPLITS, LabelStore, LabelTable, Split
 from diffig.guidance.retention import RATIOS, retention
 from diffig.metrics.sparseness import entropy
 from diffig.paths.path import Path
@@ -152,7 +154,7 @@ class PathLabels(LightningModule):
             return
         shown = ("classifier", "objective", "steps", "target")
         facts = {key: value for key, value in self.store.depends.items() if key in shown}
-        self.store.write_manifest({**facts, "seed": self.data.seed})
+        write_manifest(self.store, {**facts, "seed": self.data.seed})
 
     def _make(self, split: Split, numbers: range) -> tuple[LabelTable, dict[str, int]]:
         before, start = self.score.cost, time.perf_counter()
