@@ -7,6 +7,7 @@ Blocks are adaLN-Zero (Peebles and Xie 2023): with `a, b, g = modulation(conditi
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -70,8 +71,16 @@ class Block(nn.Module):
         return out
 
 
-class Trunk(nn.Module):
-    """Tokens and condition of a noisy sequence, for a head to read."""
+class Trunk(nn.Module, ABC):
+    """Tokens and condition of a noisy sequence, for a head to read.
+
+    Args:
+        length: tokens, `T + 1` points.
+        dim: numbers in each.
+        size: `tiny | small | base`, what width, depth and heads are where they are not given.
+        width, depth, heads: of the transformer.
+        concentration_input: whether the network is told the concentration of the law.
+    """
 
     def __init__(
         self,
@@ -114,6 +123,11 @@ class Trunk(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.last = Modulated(width)
         self.last_modulation = nn.Sequential(nn.SiLU(), zeroed(nn.Linear(width, 2 * width)))
+        self.add_head(length, dim)
+
+    @abstractmethod
+    def add_head(self, length: int, dim: int) -> None:
+        """Add the layers that read tokens and condition."""
 
     def read(self, noisy: Tensor, times: Tensor, concentration: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return normalised tokens `(N, L, width)` and their condition `(N, width)`."""
@@ -141,27 +155,11 @@ class DiT1D(Trunk):
     To what the tokens say it adds `M z`, with `z` the noisy sequence and `M` `(L, L)` linear in the condition. Noise
     fills all `dim` numbers of a point while tokens carry `width`; with `width < dim` no noise could be predicted
     without a way around the tokens. `M z` is the best linear prediction for paths whose coordinates share one law, the
-    given ends included.
-
-    Args:
-        length: tokens, `T + 1` points.
-        dim: numbers in each.
-        size: `tiny | small | base`, what width, depth and heads are where they are not given.
-        width, depth, heads: of the transformer.
-        concentration_input: whether the network is told the concentration of the law.
+    given ends included. Arguments as for `Trunk`.
     """
 
-    def __init__(
-        self,
-        length: int,
-        dim: int,
-        size: str = "tiny",
-        width: int | None = None,
-        depth: int | None = None,
-        heads: int | None = None,
-        concentration_input: bool = False,
-    ) -> None:
-        super().__init__(length, dim, size, width, depth, heads, concentration_input)
+    def add_head(self, length: int, dim: int) -> None:
+        """Add the two linear layers of tokens and condition."""
         self.head = zeroed(nn.Linear(self.width, dim))
         self.mixing = nn.Sequential(nn.SiLU(), zeroed(nn.Linear(self.width, length * length)))
 
@@ -180,19 +178,10 @@ class DiT1D(Trunk):
 
 
 class DiT1DRegressor(Trunk):
-    """Predicts one number for a noisy path; arguments as for `DiT1D`."""
+    """Predicts one number for a noisy path; arguments as for `Trunk`."""
 
-    def __init__(
-        self,
-        length: int,
-        dim: int,
-        size: str = "tiny",
-        width: int | None = None,
-        depth: int | None = None,
-        heads: int | None = None,
-        concentration_input: bool = False,
-    ) -> None:
-        super().__init__(length, dim, size, width, depth, heads, concentration_input)
+    def add_head(self, length: int, dim: int) -> None:
+        """Add a small network of the mean token."""
         half = self.width // 2
         self.halve = nn.Linear(self.width, half)
         self.head = nn.Sequential(nn.Linear(half, half), nn.SiLU(), nn.Linear(half, 1))
