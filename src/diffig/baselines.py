@@ -123,15 +123,30 @@ class Dataset(Baseline):
 
     def references(self, images: Tensor, streams: Streams) -> list[Tensor]:
         """Return `draws` images of the bank for each image, keyed by the image's index."""
-        if self.bank is None or len(self.bank) == 0:
-            raise ValueError("baseline=dataset has no bank of images; give Dataset(bank=train_images)")
-        if self.bank.shape[1:] != images.shape[1:]:
-            raise ValueError(f"the bank holds images {tuple(self.bank.shape[1:])}, not {tuple(images.shape[1:])}")
+        bank = self.checked_bank(images)
         picks = [
-            streams.numpy(position, purpose="dataset").integers(len(self.bank), size=self.draws)
+            streams.numpy(position, purpose="dataset").integers(len(bank), size=self.draws)
             for position in range(len(images))
         ]
-        return [self.bank[[int(pick[draw]) for pick in picks]].to(images) for draw in range(self.draws)]
+        return [bank[[int(pick[draw]) for pick in picks]].to(images) for draw in range(self.draws)]
+
+    def checked_bank(
+        self, images: Tensor, user: str = "baseline=dataset", advice: str = "Dataset(bank=train_images)"
+    ) -> Tensor:
+        """Return the bank `(N, C, H, W)`.
+
+        Args:
+            images: `(B, C, H, W)` whose references are asked for.
+            user, advice: of the message: who needs a bank, and what to give.
+
+        Raises:
+            ValueError: it is empty, or holds images of another size.
+        """
+        if self.bank is None or len(self.bank) == 0:
+            raise ValueError(f"{user} has no bank of images; give {advice}")
+        if self.bank.shape[1:] != images.shape[1:]:
+            raise ValueError(f"the bank holds images {tuple(self.bank.shape[1:])}, not {tuple(images.shape[1:])}")
+        return self.bank
 
 
 class Average(Baseline):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.base import Attributor
+from diffig.attribution.banked import BankedAttributor
 from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
@@ -18,14 +18,13 @@ from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
-class ExpectedGradients(Attributor):
+class ExpectedGradients(BankedAttributor):
     """One gradient for each draw of a reference and a place; the baseline plays no part.
 
     The gap is against the mean score of the references drawn, `F(x) - 1/k sum_j F(x'_j)`, 0 in expectation only.
 
     Args:
-        score, baseline, seed: as in `Attributor`.
-        references: the bank; the evaluation fills it from the training split. Its `draws` play no part.
+        score, baseline, seed, references: as in `BankedAttributor`.
         steps: `k`, gradients for each image.
         stratified: draw the places one from each of `k` equal parts of [0, 1], and the references from `k` equal
             parts of the bank in random order: the same expectation with less noise.
@@ -43,21 +42,9 @@ class ExpectedGradients(Attributor):
         steps: int = 128,
         stratified: bool = False,
     ) -> None:
-        super().__init__(score, baseline, seed)
-        self.references = references or Dataset()
+        super().__init__(score, baseline, seed, references=references)
         self.steps = check_at_least(steps, 1, "steps", "draws for each image")
         self.stratified = stratified
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # references are drawn one by one; a baseline of several parts would only repeat them
-
-    def _bank(self, images: Tensor) -> Tensor:
-        bank = self.references.bank
-        if bank is None or len(bank) == 0:
-            raise ValueError(f"{self.name} has no bank of images; give references=Dataset(bank=train_images)")
-        if bank.shape[1:] != images.shape[1:]:
-            raise ValueError(f"the bank holds images {tuple(bank.shape[1:])}, not {tuple(images.shape[1:])}")
-        return bank
 
     def _weights(self, images: Tensor, bank: Tensor) -> Tensor:
         """The law of references, `(B, N)` float64 on the CPU, rows that sum to 1."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.base import Attributor
+from diffig.attribution.banked import BankedAttributor
 from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
@@ -22,7 +22,7 @@ from diffig.scores import ScoreFunction
 RELEASED_STEP = 0.02 * 0.226
 
 
-class IG2(Attributor):
+class IG2(BankedAttributor):
     """Paths to counterfactuals; the baseline plays no part and the gap is that of the paths' own ends.
 
     References are drawn from the bank, keyed by the image, until enough are found that the classifier itself does not
@@ -30,8 +30,7 @@ class IG2(Attributor):
     for the target, the images whose lead of the target is smallest serve.
 
     Args:
-        score, baseline, seed: as in `Attributor`.
-        references: the bank; the evaluation fills it from the training split. Its `draws` play no part.
+        score, baseline, seed, references: as in `BankedAttributor`.
         n_references: paths for each image. Where the bank has fewer images of other classes, these serve in turn.
         steps: backward images for each path: half make it, half integrate.
         travel, layer: of the path, see `GradPath`.
@@ -58,23 +57,15 @@ class IG2(Attributor):
         layer: str | None = None,
         as_released: bool = False,
     ) -> None:
-        super().__init__(score, baseline, seed)
-        self.references = references or Dataset()
+        super().__init__(score, baseline, seed, references=references)
         self.n_references = check_at_least(n_references, 1, "n_references", "paths for each image")
         self.steps = check_at_least(steps, 2, "steps", "one gradient makes a step of the path, one integrates it")
         self.travel, self.layer, self.as_released = travel, layer, as_released
         self.grad_path = GradPath(steps // 2, travel, layer)
 
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # paths start at the image
-
     def choose(self, images: Tensor, targets: Tensor, streams: Streams) -> Tensor:
         """Return the representations of each image's references, `(B, n_references, d)`."""
-        bank = self.references.bank
-        if bank is None or len(bank) == 0:
-            raise ValueError(f"{self.name} has no bank of images; give references=Dataset(bank=train_images)")
-        if bank.shape[1:] != images.shape[1:]:
-            raise ValueError(f"the bank holds images {tuple(bank.shape[1:])}, not {tuple(images.shape[1:])}")
+        bank = self._bank(images)
         orders = [streams.numpy(row, purpose="ig2").permutation(len(bank)) for row in range(len(images))]
         found: list[list[Tensor]] = [[] for _ in orders]
         others: list[list[tuple[float, Tensor]]] = [[] for _ in orders]

@@ -26,14 +26,16 @@ class SAMP(Attributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         steps: gradients for each image at most, over both directions.
-        pixels_per_step, fragments, momentum: of the paths, see `GreedyPixelPath`. Where the first is given it decides
-            together with the second how many gradients there are, and `steps` only what `fragments` is by default.
+        pixels_per_step, fragments: of the paths, see `GreedyPixelPath`. Where the first is given it decides together
+            with the second how many gradients there are, and `steps` only what `fragments` is by default.
+        momentum: weight of the newest gradient, in (0, 1]; None takes 1 (no momentum) for SAMP and 0.5 for SAMP++.
         directions: `both`, or one of `insertion` and `deletion` with all the steps.
         insertion_from: where insertion starts in place of the baseline; the authors take the blurred image there and
             black for deletion. The gap is then against the mean score of both starts.
     """
 
     name = "samp"
+    default_momentum = 1.0
 
     def __init__(
         self,
@@ -44,11 +46,12 @@ class SAMP(Attributor):
         steps: int = 128,
         pixels_per_step: int | None = None,
         fragments: int | None = None,
-        momentum: float = 1.0,
+        momentum: float | None = None,
         directions: Directions = "both",
         insertion_from: Baseline | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
+        momentum = self.default_momentum if momentum is None else momentum
         check_choice(directions, Directions, "directions")
         self.steps = check_at_least(steps, 2 if directions == "both" else 1, "steps", "gradients over all directions")
         each = self.steps // 2 if directions == "both" else self.steps
@@ -87,28 +90,4 @@ class SAMPPlusPlus(SAMP):
     """SAMP with momentum: the running mean of gradients chooses the pixels, and is integrated."""
 
     name = "samp_pp"
-
-    def __init__(
-        self,
-        score: ScoreFunction | nn.Module,
-        baseline: Baseline | None = None,
-        seed: int = 0,
-        *,
-        steps: int = 128,
-        pixels_per_step: int | None = None,
-        fragments: int | None = None,
-        momentum: float = 0.5,
-        directions: Directions = "both",
-        insertion_from: Baseline | None = None,
-    ) -> None:
-        super().__init__(
-            score,
-            baseline,
-            seed,
-            steps=steps,
-            pixels_per_step=pixels_per_step,
-            fragments=fragments,
-            momentum=momentum,
-            directions=directions,
-            insertion_from=insertion_from,
-        )
+    default_momentum = 0.5

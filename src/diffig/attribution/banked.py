@@ -1,0 +1,37 @@
+"""Methods that draw references of their own from a bank of images and have no use for a baseline."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from diffig.attribution.base import Attributor
+from diffig.baselines import Baseline, Dataset
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+
+class BankedAttributor(Attributor):
+    """An attributor with a bank of references.
+
+    Args:
+        score, baseline, seed: as in `Attributor`.
+        references: the bank; the evaluation fills it from the training split. Its `draws` play no part.
+    """
+
+    def __init__(
+        self,
+        score: ScoreFunction | nn.Module,
+        baseline: Baseline | None = None,
+        seed: int = 0,
+        *,
+        references: Dataset | None = None,
+    ) -> None:
+        super().__init__(score, baseline, seed)
+        self.references = references or Dataset()
+
+    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        return [images]  # a baseline of several parts would only repeat what is drawn from the bank
+
+    def _bank(self, images: Tensor) -> Tensor:
+        """The bank `(N, C, H, W)`; ValueError where it is empty or holds images of another size."""
+        return self.references.checked_bank(images, self.name, "references=Dataset(bank=train_images)")
