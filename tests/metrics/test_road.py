@@ -1,4 +1,4 @@
-"""ROAD: the batched solver against dense and sparse solutions, the metric against a loop."""
+"""ROAD: the multigrid solver against dense and sparse solutions, the metric against a loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffig.metrics import Road
-from diffig.metrics.road import linear_imputation
+from diffig.metrics.linear_imputation import linear_imputation
 from diffig.randomness import Streams
 from oracle import perturbation_oracle as oracle
 from oracle.explained import classify, close, explained_batch, with_maps
@@ -30,27 +30,89 @@ def test_imputation_solves_the_dense_system(share: float) -> None:
     assert torch.equal(filled[~missing.expand_as(images)], images[~missing.expand_as(images)])
 
 
-def test_imputation_equals_the_sparse_solver_on_large_connected_holes() -> None:
+def solved_directly(image: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
+    """An image `(C, H, W)` by scipy's direct solver, its sparse matrix from Kronecker products."""
     sparse = pytest.importorskip("scipy.sparse")
     from scipy.sparse.linalg import spsolve
 
-    side = 48
-    image = torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    missing = torch.zeros(1, 1, side, side, dtype=torch.bool)
-    missing[..., 2:40, 5:] = True  # reaches the right border
-    ones = np.ones(side)
-    chain = sparse.diags([ones[1:], ones, ones[1:]], [-1, 0, 1])
-    line = sparse.diags([ones[1:], ones[1:]], [-1, 1])
-    eye = sparse.eye(side)
-    corners = sparse.kron(line, line) / 12
-    edges = (sparse.kron(chain, chain) - sparse.kron(line, line) - sparse.kron(eye, eye)) / 6
-    weights = (corners + edges).tocsr()
+    channels, height, width = image.shape
+
+    def along(size: int, middle: float):
+        ones = np.ones(size)
+        return sparse.diags([ones[1:], middle * ones, ones[1:]], [-1, 0, 1])
+
+    near = sparse.kron(along(height, 2), along(width, 2)) - 4 * sparse.eye(height * width)
+    weights = (near / 12).tocsr()
     gone = missing.flatten().numpy()
-    system = sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights
-    values = image.flatten().numpy()
-    solved = spsolve(system[gone][:, gone].tocsc(), weights[gone][:, ~gone] @ values[~gone])
-    filled = linear_imputation(image, missing).flatten().numpy()
-    np.testing.assert_allclose(filled[gone], solved, atol=1e-6)
+    system = (sparse.diags(np.asarray(weights.sum(1)).ravel()) - weights).tocsr()
+    values = image.double().numpy().reshape(channels, -1).T.copy()
+    right = weights[gone][:, ~gone] @ values[~gone]
+    values[gone] = spsolve(system[gone][:, gone].tocsc(), right).reshape(right.shape)
+    return torch.from_numpy(values.T.reshape(image.shape).copy())
+
+
+def blobs(count: int, height: int, width: int, share: float) -> torch.Tensor:
+    """Connected holes, the highest pixels of smoothed noise, as maps make them."""
+    noise = torch.randn(count, 1, height, width, generator=torch.Generator().manual_seed(2))
+    smooth = torch.nn.functional.avg_pool2d(noise, 9, 1, 4)
+    return smooth > smooth.flatten(1).quantile(1 - share, dim=1)[:, None, None, None]
+
+
+def borders(count: int, height: int, width: int, share: float) -> torch.Tensor:
+    """All missing from a column on, to the right border and into its corners."""
+    return (torch.arange(width) >= (1 - share) * width).expand(count, 1, height, width).contiguous()
+
+
+def scattered(count: int, height: int, width: int, share: float) -> torch.Tensor:
+    return torch.rand(count, 1, height, width, generator=torch.Generator().manual_seed(3)) < share
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (37, 50), (64, 5), (2, 30), (1, 40), (40, 1)])
+@pytest.mark.parametrize("holes_of", [scattered, blobs, borders])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_imputation_equals_the_sparse_solver(shape, holes_of, channels) -> None:
+    shares = (0.1, 0.5, 0.9)
+    images = torch.rand(3, channels, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    missing = torch.cat([holes_of(1, *shape, share) for share in shares])
+    expected = torch.stack([solved_directly(*pair) for pair in zip(images, missing, strict=True)])
+    close(linear_imputation(images, missing), expected, atol=1e-8)
+    single = linear_imputation(images.float(), missing)
+    assert single.dtype == torch.float32
+    close(single.double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [224, 299])
+@pytest.mark.parametrize("holes_of", [scattered, blobs])
+def test_imputation_of_photographs_sizes_needs_few_cycles(size, holes_of) -> None:
+    image = torch.rand(1, 3, 7, 7, generator=torch.Generator().manual_seed(1))
+    image = torch.nn.functional.interpolate(image, (size, size), mode="bilinear")
+    image = (image + 0.1 * torch.randn(image.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    missing = holes_of(1, size, size, 0.9)
+    filled = linear_imputation(image, missing, most=20)
+    close(filled.double()[0], solved_directly(image[0], missing), atol=1e-5)
+
+
+def test_a_few_known_pixels_far_apart() -> None:
+    image = torch.rand(1, 2, 61, 64, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    missing = torch.ones(1, 1, 61, 64, dtype=torch.bool)
+    missing[..., 3, 60] = False
+    close(linear_imputation(image, missing), image[..., 3:4, 60:61].expand_as(image), atol=1e-9)
+    missing[..., 50, 2] = False
+    missing[..., 30, 31] = False
+    close(linear_imputation(image, missing, most=30)[0], solved_directly(image[0], missing[0]), atol=1e-8)
+
+
+def test_nothing_missing_leaves_the_bits() -> None:
+    images = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(linear_imputation(images, torch.zeros(2, 1, 9, 9, dtype=torch.bool)), images)
+
+
+def test_half_precision_is_solved_in_single() -> None:
+    images = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(6)).bfloat16()
+    missing = scattered(2, 24, 24, 0.5)
+    filled = linear_imputation(images, missing)
+    assert filled.dtype == torch.bfloat16
+    assert torch.equal(filled, linear_imputation(images.float(), missing).bfloat16())
 
 
 def test_imputation_of_a_constant_image_is_the_constant_and_of_nothing_known_the_mean() -> None:
@@ -61,11 +123,15 @@ def test_imputation_of_a_constant_image_is_the_constant_and_of_nothing_known_the
     close(whole, image.mean((2, 3), keepdim=True).expand_as(image), atol=1e-6)
 
 
-def test_a_plane_does_not_depend_on_the_others() -> None:
-    images, missing = explained_batch(4, size=9).images, torch.cat([holes(2, 9, 0.1), holes(2, 9, 0.95)])
+@pytest.mark.parametrize("size", [9, 40, 300])
+def test_an_image_has_the_same_bits_in_any_batch_and_order(size) -> None:
+    images = torch.rand(6, 3, size, size, generator=torch.Generator().manual_seed(7))
+    missing = torch.cat([scattered(2, size, size, 0.1), blobs(2, size, size, 0.5), scattered(2, size, size, 0.95)])
     together = linear_imputation(images, missing)
-    alone = torch.cat([linear_imputation(images[k : k + 1], missing[k : k + 1]) for k in range(4)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-14)
+    alone = torch.cat([linear_imputation(images[k : k + 1], missing[k : k + 1]) for k in range(6)])
+    assert torch.equal(together, alone)
+    assert torch.equal(linear_imputation(images.flip(0), missing.flip(0)).flip(0), together)
+    assert torch.equal(linear_imputation(images, missing), together)
 
 
 def test_road_equals_the_loop() -> None:

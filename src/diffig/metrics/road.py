@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from diffig.metrics.base import Explained, Measured, Metric, check_choice, check_classes
 from diffig.metrics.diffid import removals
+from diffig.metrics.linear_imputation import linear_imputation
 from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of
 from diffig.randomness import Streams
 
@@ -85,57 +85,3 @@ class Road(Metric):
             hits.append((logits.argmax(1) == targets[image]).to(images))
             probabilities.append(logits.softmax(1).gather(1, targets[image][:, None])[:, 0])
         return torch.cat(hits).view(len(images), -1), torch.cat(probabilities).view(len(images), -1)
-
-
-def linear_imputation(images: Tensor, missing: Tensor, tolerance: float = 1e-9, most: int = 5000) -> Tensor:
-    """Return the images `(B, C, H, W)` with missing pixels solved from the rest.
-
-    Each missing pixel equals the weighted mean of its neighbours inside the image, 1/6 for those that share an edge and
-    1/12 for those that share a corner. The equations of one plane are symmetric and positive definite as long as one
-    pixel is known, so conjugate gradients with the diagonal as preconditioner solve all planes of all images together,
-    in float64. A plane stops changing as soon as it has converged, so no result depends on its neighbours in
-    the batch. Where nothing is known the plane becomes its own mean.
-
-    Args:
-        images: `(B, C, H, W)`.
-        missing: `(B, 1, H, W)` bool.
-        tolerance: of the residual's norm, relative to the right-hand side's.
-        most: iterations.
-    """
-    batch, channels = images.shape[:2]
-    known = (~missing).double().expand_as(images).flatten(0, 1)[:, None]
-    planes = images.double().flatten(0, 1)[:, None]
-    stencil = planes.new_tensor([[1, 2, 1], [2, 0, 2], [1, 2, 1]])[None, None] / 12
-
-    def spread(values: Tensor) -> Tensor:
-        return functional.conv2d(values, stencil, padding=1)
-
-    def dot(one: Tensor, other: Tensor) -> Tensor:
-        return (one * other).sum((1, 2, 3), keepdim=True)
-
-    hole = 1 - known
-    weight = spread(torch.ones_like(planes[:1]))
-    count = known.sum((1, 2, 3), keepdim=True)
-    mean = torch.where(count > 0, dot(planes, known) / count.clamp(min=1), planes.mean((1, 2, 3), keepdim=True))
-    # Around the mean of what is known, so that a plane without any starts, and stays, at its solution.
-    given = (planes - mean) * known
-    right = hole * spread(given)
-    solution, residual = torch.zeros_like(planes), right
-    scaled = residual / weight
-    direction, power = scaled, dot(residual, scaled)
-    limit = dot(right, right) * tolerance**2
-    for step in range(most):
-        active = dot(residual, residual) > limit
-        if step % 16 == 0 and not bool(active.any()):  # asking waits for the device
-            break
-        image_of = hole * (weight * direction - spread(direction))
-        curvature = dot(direction, image_of)
-        length = torch.where(active, power / torch.where(curvature > 0, curvature, 1), 0)
-        solution = solution + length * direction
-        residual = residual - length * image_of
-        scaled = residual / weight
-        fresh = dot(residual, scaled)
-        direction = torch.where(active, scaled + fresh / torch.where(power > 0, power, 1) * direction, direction)
-        power = torch.where(active, fresh, power)
-    solved = (solution + mean).view(batch, channels, *images.shape[2:]).to(images)
-    return torch.where(missing, solved, images)
