@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from diffig.evaluation.rows import RowStore
+from diffig.evaluation.thumbnails import read_thumbnails
 
 TINY = ("dataset.size=8", "classifier.width=8", "metrics=fast", "trainer=cpu", "pictures=6")
 SLOW = ("method=gig", "steps=150", "limit=12", "batch_size=2")
@@ -57,6 +59,13 @@ def test_kill_and_resume(
     curves = [pd.read_parquet(tmp_path / name / "curves.parquet") for name in ("killed", "whole")]
     pd.testing.assert_frame_equal(*curves, rtol=1e-4, atol=1e-5)
     assert (tmp_path / "killed" / "attributions.png").is_file()
+    resumed, whole = (read_thumbnails(tmp_path / name) for name in ("killed", "whole"))
+    assert resumed is not None
+    assert whole is not None
+    assert sorted(pd.read_parquet(tmp_path / "whole" / "rows.parquet")["image_index"].unique()) == list(whole.indices)
+    np.testing.assert_array_equal(resumed.indices, whole.indices)
+    np.testing.assert_array_equal(resumed.images, whole.images)
+    np.testing.assert_allclose(resumed.maps.astype(int), whole.maps, atol=1)  # one of 127 levels, by rounding
 
 
 def a_row(index: int) -> dict[str, object]:

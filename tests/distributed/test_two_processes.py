@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from diffig.evaluation.rows import KEY
+from diffig.evaluation.thumbnails import read_thumbnails
 
 # 7 images on 2 processes: one has an image more, so that a padding sampler would show. No guidance, no training: ig.
 WORDS = ("dataset.size=8", "classifier.width=8", "metrics=fast", "method=spi", "steps=4", "limit=7", "batch_size=2")
@@ -42,6 +44,13 @@ def compare(folder: Path, many: str = "two", processes: int = 2) -> None:
     pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-5)
     ranks = {file.stem.rsplit("-", 1)[1] for file in (folder / many / "rows").glob("rows-*.parquet")}
     assert ranks == {str(rank) for rank in range(processes)}, "every process explained images"
+    first, second = (read_thumbnails(folder / name) for name in ("one", many))
+    assert first is not None
+    assert second is not None
+    assert list(second.indices) == sorted(two["image_index"].unique())
+    np.testing.assert_array_equal(first.indices, second.indices)
+    np.testing.assert_array_equal(first.images, second.images)
+    np.testing.assert_allclose(first.maps.astype(int), second.maps, atol=1)  # one of 127 levels, by rounding
     assert not list(folder.rglob("*.part"))
     for name in ("summary.csv", "attributions.png", "curves.parquet", "config.yaml"):
         assert (folder / many / name).is_file(), name

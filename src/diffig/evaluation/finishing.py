@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from diffig.evaluation.dashboard import Shown, send
 from diffig.evaluation.gallery import save_gallery
-from diffig.evaluation.rows import RowStore
+from diffig.evaluation.rows import RowStore, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +29,13 @@ def finish(
     positions: dict[int, int],
     logger: Any,
 ) -> None:
-    """Write summary and picture, and send them to the dashboard where there is one."""
+    """Write summary, names of the classes and picture, and send them to the dashboard where there is one."""
     from diffig.evaluation.summary import summarise
 
     output = Path(cfg.dirs.output)
     summary = summarise(rows)
     summary.to_csv(output / "summary.csv", index=False)
+    write_json(output / "classes.json", [str(name) for name in datamodule.class_names])
     log.info("summary\n%s", summary.to_string(index=False))
     picture = output / "attributions.png"
     attributions = store.attributions()

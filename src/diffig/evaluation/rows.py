@@ -67,7 +67,7 @@ class RowStore:
 
         first, last = table[0]["image_index"], table[-1]["image_index"]
         file = self.folder / f"{kind}-{first}-{last}-{rank}.parquet"
-        partial = _partial(file)
+        partial = partial_of(file)
         pd.DataFrame(table).to_parquet(partial, index=False)
         partial.replace(file)
 
@@ -83,7 +83,7 @@ class RowStore:
         from safetensors.torch import save_file
 
         file = self.folder / f"shown-{index}.safetensors"
-        partial = _partial(file)
+        partial = partial_of(file)
         # Names keep the order of the titles, which a dictionary of tensors in a file does not.
         named = {
             f"map {place:03d} {title}": shown.contiguous() for place, (title, shown) in enumerate((maps or {}).items())
@@ -133,17 +133,19 @@ class RowStore:
             curves = curves[curves["image_index"].isin(wanted)].drop_duplicates(["image_index", "curve", "x"])
             curves = curves.sort_values(["image_index", "curve", "x"], ignore_index=True)
         for kind, table in (("rows", rows), ("curves", curves)):
+            file = self.output / f"{kind}.parquet"
             if len(table):
-                file = self.output / f"{kind}.parquet"
-                partial = _partial(file)
+                partial = partial_of(file)
                 table.to_parquet(partial, index=False)
                 partial.replace(file)
+            else:  # of another configuration that has run here before
+                file.unlink(missing_ok=True)
         return rows
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    partial = _partial(path)
+    partial = partial_of(path)
     partial.write_text(text)
     partial.replace(path)
 
@@ -153,6 +155,6 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, default=str) + "\n")
 
 
-def _partial(path: Path) -> Path:
-    """Where a file grows before it is whole; every process has its own, as all ranks write the same files."""
+def partial_of(path: Path) -> Path:
+    """Return where a file grows before it is whole; every process has its own, as all ranks write the same files."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")

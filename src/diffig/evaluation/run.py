@@ -21,6 +21,7 @@ from diffig.evaluation.finishing import finish
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.rows import RowStore, write_json, write_text
 from diffig.evaluation.selection import select
+from diffig.evaluation.thumbnails import ThumbnailStore
 from diffig.evaluation.twins import find_twin, in_sweep, take_over
 from diffig.evaluation.writer import RowWriter
 
@@ -38,7 +39,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     """
     output = Path(cfg.dirs.output)
     output.mkdir(parents=True, exist_ok=True)
-    mark = fingerprint(cfg)
+    mark, thumbnails = fingerprint(cfg), ThumbnailStore(output, cfg.thumbnails)
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_json(output / "environment.json", environment())
     twin = find_twin(output, mark) if in_sweep() else None
@@ -56,7 +57,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     logger = build_logger(cfg, "evaluate")
     shown = set(indices[: cfg.pictures])
     bars = progress_bars()
-    watchers = [RowWriter(store, shown), *bars]
+    watchers = [RowWriter(store, shown, thumbnails), *bars]
     trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=bool(bars))
     if trainer.is_global_zero:
         store.prepare()
@@ -79,6 +80,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     rows = store.merge(set(indices))
     if trainer.is_global_zero:
         seconds = time.perf_counter() - start
+        thumbnails.merge(set(indices))
         log.info("%s, protocol %s: %d images in %.1f s", facts["method"], cfg.protocol, len(left), seconds)
         finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
         write_text(output / "fingerprint", mark)

@@ -11,7 +11,10 @@ from diffig.evaluation.rows import write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-RESULTS = ("rows.parquet", "curves.parquet", "summary.csv", "attributions.png", "randomization.png")
+RESULTS = (
+    *("rows.parquet", "curves.parquet", "summary.csv", "classes.json"),
+    *("attributions.png", "randomization.png", "thumbnails.safetensors"),
+)
 
 
 def in_sweep() -> bool:

@@ -10,19 +10,21 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 from diffig.evaluation.explainer import Outcome
 from diffig.evaluation.rows import RowStore
+from diffig.evaluation.thumbnails import ThumbnailStore
 
 
 class RowWriter(BasePredictionWriter):
-    """Writes rows and curves of each batch as parts, and the attributions of the images that will be shown.
+    """Writes rows, curves and thumbnails of each batch as parts, and the attributions of the images in the picture.
 
     Args:
         store: where parts lie.
         shown: dataset indices of the images for the picture.
+        thumbnails: where the thumbnails of all images go; None for none.
     """
 
-    def __init__(self, store: RowStore, shown: set[int]) -> None:
+    def __init__(self, store: RowStore, shown: set[int], thumbnails: ThumbnailStore | None = None) -> None:
         super().__init__("batch")
-        self.store, self.shown = store, shown
+        self.store, self.shown, self.thumbnails = store, shown, thumbnails
 
     def write_on_batch_end(
         self,
@@ -40,5 +42,7 @@ class RowWriter(BasePredictionWriter):
             if index in self.shown:
                 maps = {title: shown[row] for title, shown in prediction.maps.items()}
                 self.store.keep(index, prediction.attributions[row], maps)
+        if self.thumbnails:
+            self.thumbnails.write(prediction.indices, batch.images, prediction.attributions, trainer.global_rank)
         self.store.write("curves", prediction.curves, trainer.global_rank)
         self.store.write("rows", prediction.rows, trainer.global_rank)

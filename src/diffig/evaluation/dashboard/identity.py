@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 TOLD = ("method", "module", "dataset", "classifier", "baseline", "protocol")  # the groups whose options are tags
 # Words of the command line that say where and how fast a run ran, and not what it was.
-SILENT = ("hydra", "dirs.", "trainer", "logger", "compute", "batch_size", "pictures", "dataset.num_workers", "searched")
+SILENT = (
+    *("hydra", "dirs.", "trainer", "logger", "compute", "batch_size", "dataset.num_workers"),
+    *("pictures", "thumbnails", "searched"),
+)
 
 
 def build_logger(cfg: DictConfig, job: str) -> Any:
