@@ -7,8 +7,9 @@ import numpy as np
 
 from diffig.data.checks import checked_labels, existing_path
 from diffig.data.image_sets import ArrayImages
-from diffig.data.module import ImageDataModule, Splits, split_off_validation
+from diffig.data.module import ImageDataModule
 from diffig.data.pickled_arrays import read_pickled_arrays
+from diffig.data.splits import Splits, split_off_validation
 
 CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

@@ -12,8 +12,8 @@ from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
 from diffig.data.imagenet import imagenet_names
 from diffig.data.masked_files import Region
-from diffig.data.module import Splits
 from diffig.data.photos import PhotoDataModule
+from diffig.data.splits import Splits
 from diffig.data.storage import Storage
 
 Targets = Literal["top1", "top5", "objects"]

@@ -5,8 +5,8 @@ import torch
 from torch.nn.functional import interpolate
 
 from diffig.data.image_sets import ArrayImages
-from diffig.data.module import ImageDataModule, Splits
-from diffig.data.splits import stratified_split
+from diffig.data.module import ImageDataModule
+from diffig.data.splits import Splits, stratified_split
 
 TEST_FRACTION, VAL_FRACTION = 0.25, 0.1
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
-from diffig.data.module import Splits, split_off_validation
 from diffig.data.photos import PhotoDataModule
-from diffig.data.splits import random_split
+from diffig.data.splits import Splits, random_split, split_off_validation
 from diffig.data.storage import Storage
 
 Split = Literal["official", "validation", "authors"]

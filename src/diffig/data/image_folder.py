@@ -6,8 +6,8 @@ from typing import Any
 from diffig.data.checks import existing_path
 from diffig.data.image_files import ImageFiles
 from diffig.data.label_table import LabelledFiles, read_labelled_files
-from diffig.data.module import Splits, split_off_validation
 from diffig.data.photos import PhotoDataModule
+from diffig.data.splits import Splits, split_off_validation
 from diffig.data.storage import Storage
 
 WANTED = "a folder or .zip with class sub-folders, or with labels.csv (columns file,label[,category]) and images"

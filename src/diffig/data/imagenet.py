@@ -12,8 +12,8 @@ import torch
 from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
 from diffig.data.label_table import EXTENSIONS
-from diffig.data.module import Splits, split_off_validation
 from diffig.data.photos import PhotoDataModule
+from diffig.data.splits import Splits, split_off_validation
 from diffig.data.storage import Storage
 
 Split = Literal["all", "authors"]

@@ -11,9 +11,8 @@ import numpy as np
 from diffig.checks import check_choice
 from diffig.data.checks import existing_path
 from diffig.data.label_table import EXTENSIONS
-from diffig.data.module import Splits, split_off_validation
 from diffig.data.photos import PhotoDataModule
-from diffig.data.splits import stratified_split
+from diffig.data.splits import Splits, split_off_validation, stratified_split
 from diffig.data.storage import Storage
 
 Split = Literal["pooled", "official"]

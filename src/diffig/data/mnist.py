@@ -10,8 +10,8 @@ import numpy as np
 
 from diffig.data.checks import checked_labels, existing_path
 from diffig.data.image_sets import ArrayImages
-from diffig.data.module import ImageDataModule, Splits, split_off_validation
-from diffig.data.splits import stratified_split
+from diffig.data.module import ImageDataModule
+from diffig.data.splits import Splits, split_off_validation, stratified_split
 
 FOLDERS = ("raw", "MNIST/raw", "FashionMNIST/raw")
 

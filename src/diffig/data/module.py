@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,18 +11,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from diffig.data.batch import Batch, collate
 from diffig.data.image_sets import EndlessOrder, ImageSet
-from diffig.data.splits import stratified_split
+from diffig.data.splits import Splits
 from diffig.randomness import first_counter, taken_in_turn
-
-
-@dataclass(frozen=True)
-class Splits:
-    """The parts of a dataset; ``train`` and ``val`` are None where only test images exist."""
-
-    test: ImageSet
-    class_names: Sequence[str]
-    train: ImageSet | None = None
-    val: ImageSet | None = None
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -201,9 +190,3 @@ class ImageDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the images to explain: the test batches in order."""
         return self.dataloader(self.test_set)
-
-
-def split_off_validation(train: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Return ``(train, val)``: a stratified share ``fraction`` of the training images becomes validation."""
-    val, rest = stratified_split(train.labels, [fraction], seed)
-    return train.subset(rest), train.subset(val)

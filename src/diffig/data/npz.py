@@ -12,7 +12,8 @@ from torch import Tensor
 
 from diffig.data.checks import checked_labels, checked_pixels, existing_path
 from diffig.data.image_sets import ArrayImages, ImageSet
-from diffig.data.module import ImageDataModule, Splits, split_off_validation
+from diffig.data.module import ImageDataModule
+from diffig.data.splits import Splits, split_off_validation
 
 WANTED = "an .npz file with 'x' uint8 (N, H, W[, C]) or 'jpeg' bytes and their 'offset', and labels 'y'"
 

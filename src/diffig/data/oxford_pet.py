@@ -10,9 +10,8 @@ from diffig.checks import check_choice
 from diffig.data.checks import existing_path
 from diffig.data.label_table import EXTENSIONS
 from diffig.data.masked_files import Region
-from diffig.data.module import Splits, split_off_validation
 from diffig.data.photos import PhotoDataModule
-from diffig.data.splits import random_split
+from diffig.data.splits import Splits, random_split, split_off_validation
 from diffig.data.storage import Storage
 
 Split = Literal["authors", "official"]

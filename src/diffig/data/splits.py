@@ -1,8 +1,21 @@
-"""Cutting one labelled dataset into parts with the same class proportions."""
+"""The parts of a dataset, and how one is cut into them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from diffig.data.image_sets import ImageSet
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The parts of a dataset; ``train`` and ``val`` are None where only test images exist."""
+
+    test: ImageSet
+    class_names: Sequence[str]
+    train: ImageSet | None = None
+    val: ImageSet | None = None
 
 
 def stratified_split(labels: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
@@ -48,3 +61,9 @@ def random_split(count: int, test_fraction: float, seed: int) -> tuple[np.ndarra
         )
     train, test = train_test_split(np.arange(count), test_size=test_fraction, random_state=seed)
     return np.sort(train), np.sort(test)
+
+
+def split_off_validation(train: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Return ``(train, val)``: a stratified share ``fraction`` of the training images becomes validation."""
+    val, rest = stratified_split(train.labels, [fraction], seed)
+    return train.subset(rest), train.subset(val)
