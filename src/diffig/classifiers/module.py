@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, pad
 from diffig.classifiers.base import Classifier
 from diffig.classifiers.body import head_of
 from diffig.data.batch import Batch
+from diffig.randomness import Streams
 
 
 class ClassifierModule(pl.LightningModule):
@@ -25,6 +26,9 @@ class ClassifierModule(pl.LightningModule):
         flip: whether training images are mirrored at random (wrong for digits and letters).
         head_only: whether only the last part of the network learns (its `fc`, `classifier` or `heads`); the rest stays
             in evaluation mode, batch statistics included.
+        drop: largest share of a training image's pixels that are set to the classifier's mean colour; the share of
+            each is drawn anew. What a judge of `diffig.metrics.FFidelity` is fine-tuned with.
+        seed: of what is dropped, keyed by optimiser step and image, so that a resumed training drops the same.
     """
 
     def __init__(
@@ -36,17 +40,19 @@ class ClassifierModule(pl.LightningModule):
         shift: int = 0,
         flip: bool = False,
         head_only: bool = False,
+        drop: float = 0.0,
+        seed: int = 0,
     ) -> None:
         super().__init__()
-        if learning_rate <= 0 or shift < 0:
+        if learning_rate <= 0 or shift < 0 or not 0 <= drop < 1:
             raise ValueError(
-                f"learning_rate={learning_rate}, shift={shift}: module.learning_rate must be positive and"
-                " module.shift 0 or more"
+                f"learning_rate={learning_rate}, shift={shift}, drop={drop}: module.learning_rate must be positive,"
+                " module.shift 0 or more and module.drop in [0, 1)"
             )
         self.save_hyperparameters(ignore=["classifier"])
         self.classifier = classifier
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.shift, self.flip = shift, flip
+        self.shift, self.flip, self.drop, self.seed = shift, flip, drop, seed
         self.head = classifier.net.get_submodule(head_of(classifier.net)) if head_only else None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -67,7 +73,11 @@ class ClassifierModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of a batch, augmented if asked for."""
-        return self._loss(batch._replace(images=augment(batch.images, self.shift, self.flip)), "train")
+        images = augment(batch.images, self.shift, self.flip)
+        if self.drop:
+            streams = Streams(self.seed, batch.indices)
+            images = without_some(images, self.drop, self.classifier.mean, streams, self.global_step)
+        return self._loss(batch._replace(images=images), "train")
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Log loss and accuracy."""
@@ -112,3 +122,21 @@ def augment(images: Tensor, shift: int, flip: bool) -> Tensor:
         mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
         images = torch.where(mirrored, images.flip(-1), images)
     return images
+
+
+def without_some(images: Tensor, most: float, colour: Tensor, streams: Streams, step: int) -> Tensor:
+    """Return images (B, C, H, W) in which a random share of the pixels has another colour.
+
+    Args:
+        images: of the batch.
+        most: the largest share; each image's number of pixels is uniform from 0 to it.
+        colour: (C, 1, 1) or broadcastable to it.
+        streams: of the images.
+        step: what makes an image's draw a new one.
+    """
+    pixels = images.shape[2] * images.shape[3]
+    gone = torch.zeros(len(images), pixels, dtype=torch.bool)
+    for row in range(len(images)):
+        generator = streams.numpy(row, step, "drop")
+        gone[row, generator.permutation(pixels)[: generator.integers(int(most * pixels) + 1)]] = True
+    return torch.where(gone.view(-1, 1, *images.shape[2:]).to(images.device), colour.to(images), images)

@@ -3,6 +3,7 @@
 from diffig.metrics.base import Explain, Explained, Facts, Measured, Metric
 from diffig.metrics.completeness import Completeness
 from diffig.metrics.diffid import DiffID, DiffIDBounds, diffid_floor_ceiling
+from diffig.metrics.f_fidelity import FFidelity
 from diffig.metrics.infidelity import Infidelity
 from diffig.metrics.information_curves import InformationCurves
 from diffig.metrics.insertion_deletion import InsertionDeletion
@@ -22,6 +23,7 @@ __all__ = [
     "EfficientRandomization",
     "Explain",
     "Explained",
+    "FFidelity",
     "Facts",
     "Infidelity",
     "InformationCurves",

@@ -20,7 +20,7 @@ HIGHER_IS_BETTER = (
 LOWER_IS_BETTER = (
     *("*deletion*", "*waste*", "*gap*", "*entropy*", "*complexity*", "*infidelity*", "*sensitivity*", "*morf*"),
     *("*effective*", "*variation*", "*roughness*", "*seconds*", "*randomization*"),
-    "f_fidelity_minus*",
+    *("f_fidelity_minus*", "r_fidelity_minus*"),
 )
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
