@@ -17,6 +17,7 @@ from diffig.data.batch import Batch
 from diffig.data.digits import Digits
 from diffig.generative import Autoencoder, AutoencoderTraining
 from diffig.generative.losses import BINOMIAL, kl_to_standard, laplacian_l1, measure_reconstruction, psnr, spread, stack
+from small_training import trained
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +79,6 @@ def test_decoding_is_differentiable(tiny: Autoencoder) -> None:
     assert gradient.abs().sum() > 0
 
 
-def test_save_and_load_give_the_same_bits(tiny: Autoencoder, images: torch.Tensor, tmp_path: Path) -> None:
-    tiny.save(tmp_path / "run" / "autoencoder", {"steps": 7})
-    assert not list(tmp_path.rglob("*.part"))
-    for path in (tmp_path / "run" / "autoencoder", str(tmp_path / "run")):  # the folder, and the one around it
-        loaded = Autoencoder.load(path)
-        assert torch.equal(loaded.encode(images), tiny.encode(images))
-        assert torch.equal(loaded(images), tiny(images))
-    assert not loaded.training
-    assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    about = json.loads((tmp_path / "run" / "autoencoder" / "diffig.json").read_text())
-    assert about["facts"] == {"steps": 7}
-    assert "_name_or_path" not in (tmp_path / "run" / "autoencoder" / "config.json").read_text()
-
-
 def test_a_folder_of_diffusers_is_read_with_its_scaling(images: torch.Tensor, tmp_path: Path) -> None:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
@@ -137,39 +124,6 @@ def test_grey_images_go_through_a_colour_network(tiny: Autoencoder, images: torc
         tiny.encode(given)
     with pytest.raises(ValueError, match="3, or 1 for grey"):
         Autoencoder.load(tmp_path, image_channels=4)
-
-
-def test_folders_that_cannot_be_read_say_why(tiny: Autoencoder, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="module=autoencoder"):
-        Autoencoder.load(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
-        Autoencoder.load(tmp_path)
-    tiny.save(tmp_path)
-    weights, config = tmp_path / "diffusion_pytorch_model.safetensors", tmp_path / "config.json"
-    whole, text = weights.read_bytes(), config.read_text()
-    weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="is broken"):
-        Autoencoder.load(tmp_path)
-    weights.rename(tmp_path / "diffusion_pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"only pickled weights \(diffusion_pytorch_model\.bin\).*safe_serial"):
-        Autoencoder.load(tmp_path)
-    weights.write_bytes(whole)
-    config.write_text(text.replace('"latent_channels": 2', '"latent_channels": 3'))
-    with pytest.raises(ValueError, match="does not fit config"):
-        Autoencoder.load(tmp_path)
-    config.write_text(text.replace('"layers_per_block": 1', '"layers_per_block": 2'))
-    with pytest.raises(ValueError, match="missing or unknown"):
-        Autoencoder.load(tmp_path)
-    config.write_text(text.replace("AutoencoderKL", "UNet2DModel"))
-    with pytest.raises(ValueError, match="describes a UNet2DModel"):
-        Autoencoder.load(tmp_path)
-    config.write_text("{")
-    with pytest.raises(ValueError, match="is no JSON"):
-        Autoencoder.load(tmp_path)
-    config.write_text(text)
-    (tmp_path / "diffig.json").write_text("{}")
-    with pytest.raises(ValueError, match="lacks mean, std, image_channels"):
-        Autoencoder.load(tmp_path)
 
 
 def test_inputs_that_do_not_fit_say_why(tiny: Autoencoder) -> None:
@@ -250,25 +204,13 @@ def test_baselines_enter_the_training_batch(tiny: Autoencoder) -> None:
 def test_training_learns_and_exports_standardised_latents(digits: Digits, tmp_path: Path) -> None:
     from omegaconf import OmegaConf
 
-    from diffig.diffusion.ema import EMA
-
     cfg = OmegaConf.load(Path(CONF_DIR) / "module" / "autoencoder.yaml")
     cfg.update(seed=0, lr=5e-3, warmup=5)
     cfg.autoencoder.update(channels=[8, 16], latent_channels=2)
     pl.seed_everything(0, verbose=False)
     module = build(cfg, image_shape=digits.image_shape, mean=digits.mean)
     before = measure_reconstruction(module.autoencoder, digits.val_set)
-    trainer = pl.Trainer(
-        max_steps=140,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[EMA(0.9)],
-    )
-    trainer.fit(module, digits)
+    trainer = trained(module, digits, 140, tmp_path)
     assert {"train/loss", "val/loss", "val/l1", "val/psnr", "val/ssim", "val/psnr_flat"} <= set(
         trainer.callback_metrics
     )

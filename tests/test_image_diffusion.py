@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -15,6 +14,7 @@ from diffig.data.digits import Digits
 from diffig.diffusion.levels import CLEAN, implied_noise, ladder, nearest_level, noised, reverse_step, share
 from diffig.generative import ImageDiffusion, ImageDiffusionTraining
 from oracle.denoisers import GaussianDenoiser
+from small_training import trained
 
 
 @pytest.fixture(scope="module")
@@ -143,20 +143,12 @@ def test_variances_are_left_aside(images: torch.Tensor) -> None:
         ImageDiffusion(unet, {"prediction_type": "flow"})
 
 
-def test_save_and_load_give_the_same_bits(tiny: ImageDiffusion, images: torch.Tensor, tmp_path: Path) -> None:
+def test_diffusers_reads_what_is_saved(tiny: ImageDiffusion, images: torch.Tensor, tmp_path: Path) -> None:
     from diffusers import DDPMPipeline
 
-    tiny.save(tmp_path / "run" / "image_diffusion", {"steps": 7})
-    assert not list(tmp_path.rglob("*.part"))
-    for path in (tmp_path / "run" / "image_diffusion", str(tmp_path / "run")):  # the folder, and the one around it
-        loaded = ImageDiffusion.load(path)
-        assert torch.equal(loaded.alpha_bar, tiny.alpha_bar)
-        assert torch.equal(loaded.denoised(images, 11), tiny.denoised(images, 11))
-    assert not loaded.training
-    assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    about = json.loads((tmp_path / "run" / "image_diffusion" / "diffig.json").read_text())
-    assert about == {"image_channels": 3, "facts": {"steps": 7}}
-    pipeline = DDPMPipeline.from_pretrained(tmp_path / "run" / "image_diffusion", local_files_only=True)
+    tiny.save(tmp_path, {"steps": 7})
+    assert json.loads((tmp_path / "diffig.json").read_text()) == {"image_channels": 3, "facts": {"steps": 7}}
+    pipeline = DDPMPipeline.from_pretrained(tmp_path, local_files_only=True)
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
     assert torch.equal(pipeline.unet(images, 11).sample, tiny.unet(images, 11).sample)
 
@@ -177,43 +169,6 @@ def test_a_pipeline_of_diffusers_is_read(images: torch.Tensor, tmp_path: Path) -
             torch.testing.assert_close(loaded.predict_noise(images, 30), unet(images, 30).sample)
 
 
-def test_folders_that_cannot_be_read_say_why(tiny: ImageDiffusion, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="module=image_diffusion"):
-        ImageDiffusion.load(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"holds no unet/config\.json"):
-        ImageDiffusion.load(tmp_path)
-    tiny.save(tmp_path)
-    weights, config = tmp_path / "unet" / "diffusion_pytorch_model.safetensors", tmp_path / "unet" / "config.json"
-    schedule = tmp_path / "scheduler" / "scheduler_config.json"
-    whole, text, levels = weights.read_bytes(), config.read_text(), schedule.read_text()
-    weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="is broken"):
-        ImageDiffusion.load(tmp_path)
-    weights.rename(tmp_path / "unet" / "diffusion_pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"only pickled weights \(diffusion_pytorch_model\.bin\)"):
-        ImageDiffusion.load(tmp_path)
-    weights.write_bytes(whole)
-    config.write_text(text.replace('"layers_per_block": 1', '"layers_per_block": 2'))
-    with pytest.raises(ValueError, match=r"does not fit config\.json"):
-        ImageDiffusion.load(tmp_path)
-    config.write_text(text.replace("UNet2DModel", "UNet2DConditionModel"))
-    with pytest.raises(ValueError, match="describes a UNet2DConditionModel"):
-        ImageDiffusion.load(tmp_path)
-    config.write_text(text.replace('"num_class_embeds": null', '"num_class_embeds": 10'))
-    with pytest.raises(ValueError, match="conditioned on classes"):
-        ImageDiffusion.load(tmp_path)
-    config.write_text(text)
-    schedule.write_text('{"_class_name": "FlowMatchEulerDiscreteScheduler"}')
-    with pytest.raises(ValueError, match=r"FlowMatchEulerDiscreteScheduler\) tells no beta_schedule"):
-        ImageDiffusion.load(tmp_path)
-    schedule.write_text(levels[:20])
-    with pytest.raises(ValueError, match="is no JSON"):
-        ImageDiffusion.load(tmp_path)
-    shutil.rmtree(tmp_path / "scheduler")
-    with pytest.raises(FileNotFoundError, match="copy the whole pipeline"):
-        ImageDiffusion.load(tmp_path)
-
-
 def test_arguments_that_do_not_fit_say_why(tiny: ImageDiffusion) -> None:
     with pytest.raises(ValueError, match=r"module\.lr=0 must be positive"):
         ImageDiffusionTraining(tiny, lr=0)
@@ -231,8 +186,6 @@ def test_training_learns_and_exports(tmp_path: Path) -> None:
     """Eighty steps on small digits: the error falls, samples are drawn, and what is exported is the model."""
     from omegaconf import OmegaConf
 
-    from diffig.diffusion.ema import EMA
-
     digits = Digits(size=8, batch_size=32)
     digits.setup()
     cfg = OmegaConf.load(Path(CONF_DIR) / "module" / "image_diffusion.yaml")
@@ -245,17 +198,7 @@ def test_training_learns_and_exports(tmp_path: Path) -> None:
     uniform = torch.arange(len(noise)) / len(noise)
     with torch.no_grad():
         before = module.loss(batch.images, noise, uniform).item()
-    trainer = pl.Trainer(
-        max_steps=80,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[EMA(0.9)],
-    )
-    trainer.fit(module, digits)
+    trainer = trained(module, digits, 80, tmp_path)
     assert {"train/loss", "val/loss"} <= set(trainer.callback_metrics)
     assert list((tmp_path / "samples").glob("step*.png"))
     folder = module.export(tmp_path, digits, {"steps": trainer.global_step})
