@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Every method on 256 CIFAR-10 images with ResNet-20, then the report. DIFFIG_SHARED_DATA names the folder of data and weights.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-: "${DIFFIG_SHARED_DATA:?set it to the folder with cifar10_test_lossless.npz and cifar10_resnet20.safetensors}"
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+source "$(dirname "$0")/../study.sh" || exit
+needs_data cifar10_test_lossless.npz and cifar10_resnet20.safetensors
 out=outputs/cifar10
 diffig-evaluate -m experiment=cifar10 hydra.sweep.dir=$out/main \
     method=diffig_field,coarse_to_fine,ig,spi,gig,gradient_x_input,random

@@ -1,10 +1,7 @@
 #!/usr/bin/env bash
 # The whole way in minutes: train the path model, evaluate six methods, write the report. Run from anywhere.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+source "$(dirname "$0")/../study.sh" || exit
 demo=outputs/demo
-# Small networks on many threads spend their time waiting for each other.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 echo "1/3  the path model, trained from scratch"
 diffig-train module=path_diffusion trainer=cpu trainer.max_steps=200 fields.val_samples=128 fields.num_workers=1 \

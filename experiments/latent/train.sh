@@ -2,9 +2,8 @@
 # Trains the five parts of latent DiffIG: train.sh small|cifar10|paper [overrides of every training]. A part with a
 # .done file is kept, what was interrupted goes on. LATENT_FOLDER names where (outputs/latent/<scale> otherwise).
 # With IMAGE_DIFFUSION=1 also a diffusion model of images, for ddpath, free_mcg and counterfactuals.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-scale=${1:?give a scale: small, cifar10 or paper}
+source "$(dirname "$0")/../study.sh" || exit
+scale=$(choice scale "${1:-}" small cifar10 paper)
 shift
 case $scale in
 small)
@@ -34,24 +33,18 @@ paper)
     part_labels=(module.count=50000 module.val_count=2000)
     part_score=(module.size=base trainer.max_steps=1000000 callbacks.ema.decay=0.995)
     ;;
-*)
-    echo "scale=$scale is unknown; choose small, cifar10 or paper" >&2
-    exit 2
-    ;;
 esac
 case $scale in small) default=outputs/latent/digits ;; paper) default=outputs/latent/oxford_pet ;; *) default=outputs/latent/$scale ;; esac
 folder=${LATENT_FOLDER:-$default}
 mkdir -p "$folder"
-# Small networks on many threads spend their time waiting for each other.
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 train() { # name, module and its overrides
     local name=$1
     shift
     if [ -e "$folder/$name.done" ]; then return 0; fi
-    echo "$(date +%T)  $name" >&2
-    diffig-train "scale=$scale" "latent.folder=$folder" "hydra.run.dir=$folder/$name" "$@" >"$folder/$name.log" 2>&1 ||
-        { echo "$name failed; see $folder/$name.log" >&2 && tail -n 5 "$folder/$name.log" >&2 && return 1; }
+    say "$name"
+    logged "$folder/$name.log" \
+        diffig-train "scale=$scale" "latent.folder=$folder" "hydra.run.dir=$folder/$name" "$@" || return 1
     touch "$folder/$name.done"
 }
 
@@ -81,4 +74,4 @@ fi
 at_once=1
 room
 python experiments/latent/picture.py "$folder"
-echo "$(date +%T)  parts of latent DiffIG: $folder; how they were learnt: $folder/training.png" >&2
+say "parts of latent DiffIG: $folder; how they were learnt: $folder/training.png"

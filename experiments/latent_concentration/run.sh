@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # The concentration of the stick-breaking law: one path model that listens to it. Usage: run.sh [small|cifar10|paper] [overrides...]
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-scale=${1:-small}
+source "$(dirname "$0")/../study.sh" || exit
+scale=$(choice scale "${1:-small}" small cifar10 paper)
 shift || true
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/latent_concentration/$scale
 experiments/latent/train.sh "$scale"
 folder=$(diffig-evaluate "scale=$scale" --cfg job --package latent | sed -n 's/^folder: //p')

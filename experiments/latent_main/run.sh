@@ -1,17 +1,14 @@
 #!/usr/bin/env bash
 # Latent DiffIG against its peers, at N = 1 and N = 10; CENTRED=1 adds networks that learnt paths and not images.
 # Usage: run.sh [small|cifar10|paper] [overrides of every evaluation...]
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-scale=${1:-small}
+source "$(dirname "$0")/../study.sh" || exit
+scale=$(choice scale "${1:-small}" small cifar10 paper)
 shift || true
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/latent_main/$scale
 experiments/latent/train.sh "$scale"
 evaluate() {
-    echo "$(date +%T)  $1" >&2
-    diffig-evaluate -m experiment=latent_main "scale=$scale" "hydra.sweep.dir=$out/$1" "${@:2}" >"$out/$1.log" 2>&1 ||
-        { echo "$1 failed; see $out/$1.log" >&2 && return 1; }
+    say "$1"
+    logged "$out/$1.log" diffig-evaluate -m experiment=latent_main "scale=$scale" "hydra.sweep.dir=$out/$1" "${@:2}"
 }
 mkdir -p "$out"
 {

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
 # Seconds for each image, one image at a time, nothing else running. Usage: run.sh [small|cifar10|paper] [overrides...]
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-scale=${1:-small}
+source "$(dirname "$0")/../study.sh" || exit
+scale=$(choice scale "${1:-small}" small cifar10 paper)
 shift || true
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/latent_runtime/$scale
 experiments/latent/train.sh "$scale"
 diffig-evaluate -m experiment=latent_runtime "scale=$scale" "hydra.sweep.dir=$out/unguided" "$@"

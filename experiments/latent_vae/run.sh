@@ -1,11 +1,9 @@
 #!/usr/bin/env bash
 # Other autoencoders under the same method. Usage: run.sh [small|cifar10] [overrides...], or for scale=paper
 #   run.sh paper sd=<folder of an f8 VAE> kandinsky=<folder> ...
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-scale=${1:-small}
+source "$(dirname "$0")/../study.sh" || exit
+scale=$(choice scale "${1:-small}" small cifar10 paper)
 shift || true
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/latent_vae/$scale
 case $scale in
 paper)

@@ -1,10 +1,8 @@
 #!/usr/bin/env bash
-# Every method on the same images, one table. Usage: run.sh [small|cifar10] [overrides of every evaluation...]
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-scale=${1:-small}
+# Every method on the same images, one table. Usage: run.sh [small|cifar10|paper] [overrides of every evaluation...]
+source "$(dirname "$0")/../study.sh" || exit
+scale=$(choice scale "${1:-small}" small cifar10 paper)
 shift || true
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/methods/$scale
 IMAGE_DIFFUSION=1 experiments/latent/train.sh "$scale"
 # A method that fails leaves error.txt and takes no other with it; the report names it.

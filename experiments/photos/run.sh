@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Every method on 32 ImageNet photographs with MobileNetV2, then the report. DIFFIG_SHARED_DATA names the folder of data and weights.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-: "${DIFFIG_SHARED_DATA:?set it to the folder with imagenet_samples.zip and imagenet_mobilenet_v2.safetensors}"
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+source "$(dirname "$0")/../study.sh" || exit
+needs_data imagenet_samples.zip and imagenet_mobilenet_v2.safetensors
 out=outputs/photos
 diffig-evaluate -m experiment=photos hydra.sweep.dir=$out/main \
     method=diffig_field,coarse_to_fine,ig,spi,gig,random
