@@ -107,6 +107,22 @@ def test_nothing_missing_leaves_the_bits() -> None:
     assert torch.equal(linear_imputation(images, torch.zeros(2, 1, 9, 9, dtype=torch.bool)), images)
 
 
+def test_what_is_not_finite_stays_with_its_pixel() -> None:
+    images = torch.rand(3, 2, 16, 16, generator=torch.Generator().manual_seed(8))
+    missing = blobs(3, 16, 16, 0.5)
+    expected = linear_imputation(images, missing)
+    broken = torch.where(missing & (torch.arange(3) == 1)[:, None, None, None], torch.nan, images)
+    broken[1, 0, -1, -1] = torch.inf
+    filled = linear_imputation(broken, missing)
+    assert torch.equal(filled[::2], expected[::2])
+    assert filled.isfinite().flatten(2).all(2).tolist() == [
+        [True, True],
+        [bool(missing[1, 0, -1, -1]), True],
+        [True, True],
+    ]
+    assert linear_imputation(images[:0], missing[:0]).shape == (0, 2, 16, 16)
+
+
 def test_half_precision_is_solved_in_single() -> None:
     images = torch.rand(2, 3, 24, 24, generator=torch.Generator().manual_seed(6)).bfloat16()
     missing = scattered(2, 24, 24, 0.5)

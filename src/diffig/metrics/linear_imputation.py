@@ -13,6 +13,8 @@ TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-11}
 # Elements that a processor works through at once: more leave its cache, and every pass over them waits for memory.
 CACHED = 2**18
 
+Step = tuple[Tensor, Tensor, int, Tensor]  # (one, other, alpha, out): one + alpha * other goes to out
+
 
 @torch.no_grad()
 def linear_imputation(images: Tensor, missing: Tensor, tolerance: float | None = None, most: int = 1000) -> Tensor:
@@ -20,7 +22,7 @@ def linear_imputation(images: Tensor, missing: Tensor, tolerance: float | None =
 
     Each missing pixel equals the weighted mean of its neighbours inside the image, 1/6 for those that share an edge and
     1/12 for those that share a corner, divided by the sum of weights at borders (Rong et al., ICML 2022). Where
-    nothing is known a plane becomes its own mean.
+    nothing is known a plane becomes its own mean. Pixels that are not finite count as 0 and, if known, stay.
 
     Notation: for a plane `v` that is zero outside the hole, `S v` is `[1 2 1]^T [1 2 1] v - 4 v`, twelve times the
     weighted sum of neighbours, and `w = S 1`. The equations are `A v = w v - S v = S known` on the hole: symmetric, and
@@ -40,10 +42,11 @@ def linear_imputation(images: Tensor, missing: Tensor, tolerance: float | None =
         twice = [2 if size == 1 else 1 for size in (height, width)]
         double = linear_imputation(images.repeat(1, 1, *twice), missing.repeat(1, 1, *twice), tolerance, most)
         return double[..., :height, :width].contiguous()
-    planes = images.to(torch.promote_types(images.dtype, torch.float32))
+    # Planes share one line of numbers below, and 0 * NaN would cross from one to the next.
+    planes = torch.where(images.isfinite(), images, 0).to(torch.promote_types(images.dtype, torch.float32))
     if tolerance is None:
         tolerance = TOLERANCE[planes.dtype]
-    count = len(images) if images.is_cuda else max(1, CACHED // max(1, images[0].numel()))
+    count = len(images) if images.is_cuda else max(1, CACHED // images.shape[1:].numel())
     groups = zip(planes.split(count), missing.split(count), strict=True)
     solved = torch.cat([_solve(part, hole, tolerance, most) for part, hole in groups])
     return torch.where(missing, solved.to(images.dtype), images)
@@ -88,11 +91,12 @@ class _Hole:
 
     A cell of the level below stands for 2 x 2 pixels and is missing where all four are; the equations have the same
     stencil on every level. A correction comes up by bilinear interpolation and a residual goes down by its transpose;
-    one Jacobi step before and one after keep the cycle symmetric, as conjugate gradients need it. Where no 4 x 4
-    pixels of an image are missing together the known ones are near enough to do without.
+    one Jacobi step before and one after keep the cycle symmetric, as conjugate gradients need it. Where few 4 x 4
+    pixels of an image are missing together, and no 8 x 8, the known ones are near enough to do without.
 
-    Planes are `(B, C, H + 2, W + 2)`, in a frame of one pixel, and live in buffers made once: fresh memory would cost
-    more than the arithmetic. Outside the hole corrections are zero and residuals are anything.
+    Planes are `(B, C, H + 2, W + 2)`, in a frame of one pixel. They and most views of them are made once: fresh memory
+    costs more than the arithmetic, and so do views of small planes. Outside the hole corrections are zero and residuals
+    are anything.
 
     Args:
         missing: `(B, H, W)` bool.
@@ -104,8 +108,7 @@ class _Hole:
     def __init__(self, missing: Tensor, channels: int, dtype: torch.dtype, top: bool = True) -> None:
         batch, height, width = missing.shape
         buffers = torch.zeros((5, batch, channels, height + 2, width + 2), dtype=dtype, device=missing.device)
-        self.residual, self.correction, self.fine, self.pairs, self.sums = buffers
-        self.row = width + 2
+        self.residual, self.correction, self.fine, pairs, self.sums = buffers
         self.inside = functional.pad(missing, (1, 1, 1, 1))[:, None]
         across, down = (torch.full((size + 2,), 4.0, dtype=dtype, device=missing.device) for size in (width, height))
         for side in (across, down):
@@ -113,31 +116,40 @@ class _Hole:
         weight = down[:, None] * across - 4
         self.diagonal = weight + 4
         self.inverse = torch.where(self.inside, 1 / weight, 0)
+        # The frame lets all planes be one line of numbers, along which neighbours are 1 or a row apart.
+        one, other, row = pairs.view(-1), self.sums.view(-1), width + 2
+        self.pairs = one[1:]
+        self.rest_of_box = [
+            (one[1:], one[:-1], 1, other[:-1]),
+            (other[row:], other[:-row], 1, one[row:]),
+            (one[row:], one[:-row], 1, other[:-row]),
+        ]
         self.below = self._below(missing, channels, dtype, top)
         if self.below is not None:
-            self.half = torch.zeros((batch, channels, height // 2 + 2, width + 2), dtype=dtype, device=missing.device)
-            ones = functional.pad(torch.ones_like(self.below.correction)[..., 1:-1, 1:-1], (1, 1, 1, 1))
-            # What a pixel takes from its cells, so that interpolation's weights add up to one at borders too.
-            self.share = torch.where(self.inside, 1 / self._up(ones)[:, :1], 0)
+            half = torch.zeros((batch, channels, height // 2 + 2, width + 2), dtype=dtype, device=missing.device)
+            self.up = _widen(self.below.correction, half) + _widen(half.mT, self.fine.mT)
+            self.down = _narrow(self.fine.mT, half.mT)
+            self.down += _narrow(half[..., 1:-1, :], self.below.residual[..., 1:-1, :])
+            self.below.correction[..., 1:-1, 1:-1] = 1
+            _add(self.up)
+            # Interpolation's weights add up to one at borders too.
+            self.share = torch.where(self.inside, 1 / self.fine[:, :1], 0)
 
     def _below(self, missing: Tensor, channels: int, dtype: torch.dtype, top: bool) -> _Hole | None:
         if min(missing.shape[1:]) < 4:
             return None
         cells = _all_four(missing)
         if top:
-            cells = cells & _all_four(cells).flatten(1).any(1)[:, None, None]
+            fours = _all_four(cells)
+            many = 256 * fours.sum((1, 2)) > missing.sum((1, 2))  # a sixteenth of the hole
+            cells = cells & (many | _all_four(fours).flatten(1).any(1))[:, None, None]
         return _Hole(cells, channels, dtype, top=False) if bool(cells.any()) else None
 
     def box(self, planes: Tensor) -> Tensor:
-        """`[1 2 1]^T [1 2 1] planes`, right inside the frame; in a buffer that the next call overwrites.
-
-        The frame lets all planes be one line of numbers, along which neighbours are 1 or a row apart.
-        """
-        line, pairs, sums, row = planes.view(-1), self.pairs.view(-1), self.sums.view(-1), self.row
-        torch.add(line[1:], line[:-1], out=pairs[1:])
-        torch.add(pairs[1:], pairs[:-1], out=sums[:-1])
-        torch.add(sums[row:], sums[:-row], out=pairs[row:])
-        torch.add(pairs[row:], pairs[:-row], out=sums[:-row])
+        """`[1 2 1]^T [1 2 1] planes`, right inside the frame; in a buffer that the next call overwrites."""
+        line = planes.view(-1)
+        torch.add(line[1:], line[:-1], out=self.pairs)
+        _add(self.rest_of_box)
         return self.sums
 
     def apply(self, planes: Tensor, out: Tensor) -> Tensor:
@@ -149,31 +161,37 @@ class _Hole:
         correction = torch.mul(residual, self.inverse, out=self.correction)
         if self.below is not None:
             # After a first Jacobi step from zero `w correction` is the residual, and what is left is `S correction`.
-            left = torch.sub(self.box(correction), correction, alpha=4, out=self.fine).mul_(self.share)
-            self._down(left, self.below.residual)
-            correction.add_(self._up(self.below.cycle(self.below.residual)).mul_(self.share))
+            torch.sub(self.box(correction), correction, alpha=4, out=self.fine).mul_(self.share)
+            _add(self.down)
+            self.below.cycle(self.below.residual)
+            _add(self.up)
+            correction.add_(self.fine.mul_(self.share))
         torch.sub(self.box(correction), correction, alpha=4, out=self.correction)
         return correction.add_(residual).mul_(self.inverse)
 
-    def _up(self, cells: Tensor) -> Tensor:
-        """Cells spread to pixels with weights 9, 3, 3 and 1, in a buffer: columns first, then rows."""
-        columns, rows = 2 * cells.shape[3] - 2, 2 * cells.shape[2] - 2
-        half = self.half
-        torch.add(cells[..., :-1], cells[..., 1:], alpha=3, out=half[..., 1:columns:2])
-        torch.add(cells[..., 1:], cells[..., :-1], alpha=3, out=half[..., 0:columns:2])
-        torch.add(half[..., :-1, :], half[..., 1:, :], alpha=3, out=self.fine[..., 1:rows:2, :])
-        torch.add(half[..., 1:, :], half[..., :-1, :], alpha=3, out=self.fine[..., 0:rows:2, :])
-        return self.fine
 
-    def _down(self, planes: Tensor, cells: Tensor) -> None:
-        """The transpose of `_up`, into the inside of `cells`."""
-        rows, columns = 2 * cells.shape[2] - 4, 2 * cells.shape[3] - 4
-        inner = planes[..., 1:rows:2, :] + planes[..., 2 : rows + 1 : 2, :]
-        outer = planes[..., 0 : rows - 1 : 2, :] + planes[..., 3 : rows + 2 : 2, :]
-        half = outer.add_(inner, alpha=3)
-        inner = half[..., 1:columns:2] + half[..., 2 : columns + 1 : 2]
-        outer = half[..., 0 : columns - 1 : 2] + half[..., 3 : columns + 2 : 2]
-        torch.add(outer, inner, alpha=3, out=cells[..., 1:-1, 1:-1])
+def _add(steps: list[Step]) -> None:
+    for one, other, alpha, out in steps:
+        torch.add(one, other, alpha=alpha, out=out)
+
+
+def _widen(cells: Tensor, pixels: Tensor) -> list[Step]:
+    """Along the last dimension, each pixel is three times its cell and once the nearest other: bilinear, times 4."""
+    end = 2 * cells.shape[-1] - 2
+    return [
+        (cells[..., :-1], cells[..., 1:], 3, pixels[..., 1:end:2]),
+        (cells[..., 1:], cells[..., :-1], 3, pixels[..., 0:end:2]),
+    ]
+
+
+def _narrow(pixels: Tensor, cells: Tensor) -> list[Step]:
+    """The transpose of `_widen`."""
+    inside, end = cells[..., 1:-1], 2 * cells.shape[-1] - 4
+    return [
+        (pixels[..., 1:end:2], pixels[..., 2 : end + 1 : 2], 1, inside),
+        (pixels[..., 0 : end - 1 : 2], inside, 3, inside),
+        (inside, pixels[..., 3 : end + 2 : 2], 1, inside),
+    ]
 
 
 def _all_four(missing: Tensor) -> Tensor:
