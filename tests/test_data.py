@@ -241,7 +241,7 @@ def test_labels_of_sub_folders(tmp_path: Path) -> None:
 
 def test_only_test_images_says_how_to_train(tmp_path: Path) -> None:
     data = zipped(tmp_path, train_path=None)
-    assert not data.has_train
+    assert data.splits.train is None
     assert data.class_names == ["a", "b", "c"]
     with pytest.raises(ValueError, match=r"only test images; set dataset.train_path"):
         data.train_dataloader()

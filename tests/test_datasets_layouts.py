@@ -181,8 +181,8 @@ def test_imagenet_layouts_agree(layout, tmp_path: Path) -> None:
     assert data.class_names == IDS
     assert [data.test_set[n][1] for n in range(6)] == [IDS.index(DEVKIT[number]) for number in TRUTH]
     assert [shade_of(data.test_set[n][0]) for n in range(6)] == pytest.approx([20 * n for n in range(1, 7)], abs=3)
-    assert data.has_train == (layout is folders)
-    if data.has_train:
+    assert (data.splits.train is not None) == (layout is folders)
+    if layout is folders:
         assert (len(data.train_set), len(data.val_set)) == (36, 4)
         assert {label for _, label, _ in data.train_set} == {0, 1, 2, 3}
 

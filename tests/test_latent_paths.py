@@ -152,7 +152,6 @@ def test_decoded_paths_end_exactly(ends):
     points = path.points(0, KNOTS + 1)
     assert torch.equal(points[:, 0], path.baselines)
     assert torch.equal(points[:, -1], path.images)
-    assert not path.is_monotone
 
 
 @pytest.mark.parametrize("ends", ["overwrite", "residual"])

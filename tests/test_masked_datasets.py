@@ -38,7 +38,7 @@ def test_labels_and_masks_of_each_kind_of_target(folder: Path, targets: str, lab
     assert data.test_set.labels.tolist() == labels
     assert data.test_set.indices.tolist() == list(range(len(labels)))
     assert data.num_classes == 1000
-    assert not data.has_train
+    assert data.splits.train is None
     masks = data.test_set.masks(range(len(labels)))
     assert masks.shape == (len(labels), 1, 16, 16)
     assert masks.dtype == torch.uint8

@@ -44,7 +44,7 @@ def check_targets(targets: Tensor, batch: int) -> None:
 
 
 def check_indices(indices: Tensor, batch: int) -> None:
-    """Return nothing; raise where `indices` does not hold one whole number for each image."""
+    """Return nothing; raise where `indices` is not an integer tensor of shape `(B,)`."""
     if not isinstance(indices, Tensor) or indices.is_floating_point() or indices.shape != (batch,):
         shape = tuple(indices.shape) if isinstance(indices, Tensor) else type(indices).__name__
         raise ValueError(
@@ -75,7 +75,7 @@ def check_choice(value: object, allowed: object, name: str, advice: str = "choos
 
 
 def warn_non_finite(bad: Tensor, indices: Tensor, what: str) -> None:
-    """Return nothing; warn once, naming the images `indices[bad]`."""
+    """Return nothing; warn once where any of `bad` `(B,)` is true, naming the images `indices[bad]`."""
     if bool(bad.any()):
         names = indices[bad.to(indices.device)].tolist()
         warnings.warn(

@@ -14,7 +14,7 @@ from diffig.config import build
 from diffig.evaluation.dashboard import build_logger
 from diffig.evaluation.environment import environment
 from diffig.evaluation.rows import write_json, write_text
-from diffig.evaluation.run import progress_bars
+from diffig.evaluation.progress import in_terminal, progress
 from diffig.loss_curves import curves, draw_losses, last_loss
 from diffig.recipes import EXPORTS, RECIPES, latent_paths
 
@@ -46,10 +46,9 @@ def train(cfg: DictConfig) -> float | None:
     last = output / "checkpoints" / "last.ckpt"
     resumed = last if cfg.resume and last.is_file() else None
     loggers = [curves(output, _steps(resumed)), *([build_logger(cfg, "train")] if cfg.logger else [])]
-    bars = progress_bars()
-    watchers = [*(build(node) for node in callbacks.values()), *bars]
+    watchers = [*(build(node) for node in callbacks.values()), *progress()]
     # Asked anew for every epoch, loaders go on with the next numbered samples.
-    fresh = {"reload_dataloaders_every_n_epochs": 1, "enable_progress_bar": bool(bars)}
+    fresh = {"reload_dataloaders_every_n_epochs": 1, "enable_progress_bar": in_terminal()}
     trainer = build(cfg.trainer, logger=loggers, callbacks=watchers, **fresh)
     trainer.fit(recipe.module, recipe.data, ckpt_path=resumed, weights_only=True)
     if trainer.is_global_zero:
@@ -72,8 +71,7 @@ def _label(cfg: DictConfig, output: Path) -> None:
     fit_or_load(classifier, data.dataset, Path(cfg.dirs.cache) / "classifiers", seed=0)
     score = build(cfg.objective)(classifier)
     labels = build(cfg.module, score=score, data=data, output=str(output))
-    bars = progress_bars()
-    trainer = build(cfg.trainer, logger=False, callbacks=bars, enable_progress_bar=bool(bars))
+    trainer = build(cfg.trainer, logger=False, callbacks=progress(), enable_progress_bar=in_terminal())
     trainer.predict(labels, labels.dataloader(), return_predictions=False)
 
 

@@ -1,6 +1,6 @@
 """Many candidate paths, one attribution.
 
-Notation: candidates `A_p`, `p = 1 ... N`, of shape `(B, N, C, H, W)`.
+Notation: candidates `A_p`, `p = 1 ... N`, of shape `(B, N, C, H, W)`; every aggregate has shape `(B, C, H, W)`.
 """
 
 from __future__ import annotations

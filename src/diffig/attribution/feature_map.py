@@ -56,7 +56,7 @@ class FeatureMaps:
         return keep
 
     def take(self) -> Tensor:
-        """Return the map that the last forward pass left; raise where there was none."""
+        """Return the map `(B, K, h, w)` that the last forward pass left; raise where there was none."""
         kept, self._kept = self._kept, None
         if kept is None:
             wanted = "a feature map of more than one place" if self.layer is None else f"layer={self.layer!r}"

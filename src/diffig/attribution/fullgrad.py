@@ -124,7 +124,12 @@ class FullGrad(Attributor):
 
 
 def rescaled(term: Tensor, size: torch.Size) -> Tensor:
-    """Return `|term|` from 0 to 1 over each image, at the images' size and summed over channels (section 4)."""
+    """Return `|term|` from 0 to 1 over each image, at the images' size, summed over channels (section 4).
+
+    Args:
+        term: `(B, K, h, w)`, an input's or a bias's part of the score.
+        size: `(H, W)` of the result `(B, 1, H, W)`.
+    """
     values = term.abs().flatten(1)
     values = values - values.amin(1, keepdim=True)
     largest = values.amax(1, keepdim=True)

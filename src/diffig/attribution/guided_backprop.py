@@ -12,7 +12,7 @@ from diffig.randomness import Streams
 
 
 def guided(signal: Tensor, output: Tensor) -> Tensor:
-    """Return `1[a > 0] 1[R > 0] R` of a signal and a rectifier's output (Springenberg et al. 2015, section 3.4)."""
+    """Return `1[a > 0] 1[R > 0] R` of a signal and a rectifier's output, both `(B, ...)` (Springenberg et al. 2015)."""
     return torch.where((output > 0) & (signal > 0), signal, 0)
 
 

@@ -52,7 +52,7 @@ class RectGrad(Attributor):
         return self.times_input
 
     def rule(self, signal: Tensor, output: Tensor) -> Tensor:
-        """Return `1[a R > tau] R`, with the threshold of each image's own layer."""
+        """Return `1[a R > tau] R` of signal and output `(B, ...)`, with the threshold of each image's own layer."""
         importance = output * signal
         if self.threshold is not None:
             return torch.where(importance > self.threshold, signal, 0)

@@ -88,11 +88,6 @@ class ImageDataModule(pl.LightningDataModule):
         """Validation images; ValueError where the dataset has none."""
         return self._training_part(self.splits.val)
 
-    @property
-    def has_train(self) -> bool:
-        """Whether there are training and validation images."""
-        return self.splits.train is not None
-
     def _training_part(self, part: ImageSet | None) -> ImageSet:
         if part is None:
             raise ValueError(f"dataset {self.name!r} has only test images; set dataset.train_path=... to train on it")

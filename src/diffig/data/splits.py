@@ -52,7 +52,16 @@ def stratified_split(labels: np.ndarray, fractions: Sequence[float], seed: int) 
 
 
 def random_split(count: int, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions ``(train, test)`` as scikit-learn's ``train_test_split`` draws them, each sorted."""
+    """Return positions ``(train, test)`` among ``count``, sorted, as scikit-learn's ``train_test_split`` draws them.
+
+    Args:
+        count: of all images.
+        test_fraction: share of them in the test part, in (0, 1).
+        seed: ``random_state`` of the draw.
+
+    Raises:
+        ValueError: a fraction out of range.
+    """
     from sklearn.model_selection import train_test_split
 
     if not 0 < test_fraction < 1:

@@ -28,7 +28,7 @@ class Ends(NamedTuple):
         return torch.cat([self.start[:, None].to(paths), paths[:, 1:-1], self.end[:, None].to(paths)], 1)
 
     def clip(self, paths: Tensor) -> Tensor:
-        """Return `paths` with every coordinate between its ends, which no path of the law leaves."""
+        """Return `paths` `(N, T + 1, d)` with every coordinate between its ends, which no path of the law leaves."""
         low, high = torch.minimum(self.start, self.end)[:, None], torch.maximum(self.start, self.end)[:, None]
         return torch.minimum(torch.maximum(paths, low.to(paths)), high.to(paths))
 

@@ -49,12 +49,12 @@ def ladder(first: int, n_steps: int) -> list[int]:
 
 
 def noised(images: Tensor, noise: Tensor, level_share: float) -> Tensor:
-    """Return `u_t` of images in [0, 1]."""
+    """Return `u_t` of images in [0, 1] and standard normal noise, all `(B, C, H, W)`; `level_share` is `a_t`."""
     return math.sqrt(level_share) * (2 * images - 1) + math.sqrt(1 - level_share) * noise
 
 
 def implied_noise(noisy: Tensor, images: Tensor, level_share: float) -> Tensor:
-    """Return the noise that goes with the denoised `images`."""
+    """Return the noise `eps` in `noisy` `u_t`, given what was denoised: `images` in [0, 1], all `(B, C, H, W)`."""
     return (noisy - math.sqrt(level_share) * (2 * images - 1)) / math.sqrt(1 - level_share)
 
 
@@ -64,7 +64,7 @@ def reverse_step(
     """Return `u_s` at the cleaner level `s`, given what was denoised at level `t` (Song, Meng and Ermon 2021, eq. 12).
 
     Args:
-        images: denoised, in pixels.
+        images: denoised, `(B, C, H, W)` in pixels; `noise` and `fresh` are shaped like them.
         noise: that goes with them.
         shares: `a_t` and `a_s`.
         eta: 0 is DDIM, 1 the ancestral step of DDPM.
@@ -78,5 +78,5 @@ def reverse_step(
 
 @torch.no_grad()
 def denoise(denoiser: ImageDenoiser, noisy: Tensor, level: int, chunk_size: int) -> Tensor:
-    """Return the denoised images clamped to [0, 1], `chunk_size` at a time."""
+    """Return the denoised images `(B, C, H, W)` clamped to [0, 1], `chunk_size` at a time."""
     return torch.cat([denoiser.denoised(part, level) for part in noisy.split(chunk_size)]).clamp(0, 1)

@@ -53,11 +53,11 @@ class NoiseSchedule:
         return torch.cos(angle), torch.sin(angle)
 
     def training_times(self, uniform: Tensor) -> Tensor:
-        """Return times in (0, `LAST`] of numbers in [0, 1): the schedule's levels where it has some."""
+        """Return times `(B,)` in (0, `LAST`] of numbers `(B,)` in [0, 1): the schedule's levels where it has some."""
         return LAST * (uniform if self.levels is None else (uniform * self.levels).floor().add(1) / self.levels)
 
     def grid(self, n_steps: int, like: Tensor) -> Tensor:
-        """Return the `n_steps + 1` falling times of a sampling, from `LAST` to 0."""
+        """Return the falling times of a sampling, `(n_steps + 1,)` from `LAST` to 0, of the kind of `like`."""
         return torch.linspace(LAST, 0, n_steps + 1, device=like.device, dtype=like.dtype)
 
 
@@ -68,5 +68,5 @@ def target(clean: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor, predictio
 
 
 def clean_of(noisy: Tensor, output: Tensor, alpha: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:
-    """Return the clean path that a denoiser's `output` stands for."""
+    """Return the clean path that a denoiser's `output` stands for, shaped like `noisy`."""
     return alpha * noisy - sigma * output if prediction == "v" else (noisy - sigma * output) / alpha

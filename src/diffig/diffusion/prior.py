@@ -42,14 +42,14 @@ class PathPrior(nn.Module, ABC):
 
     @abstractmethod
     def arguments(self, batch: PathBatch) -> tuple[Tensor, ...]:
-        """Return what the denoiser is told besides the noisy path and the time."""
+        """Return what the denoiser is told besides the noisy path and the time, each `(B,)`."""
 
     def free(self, paths: Tensor) -> Tensor:
-        """Return the part of `paths` that is noised and learnt."""
+        """Return the part of `paths` `(B, ...)` that is noised and learnt."""
         return paths
 
     def hold(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """Return `noisy` with the parts that are never noised put back from `clean`."""
+        """Return `noisy` `(B, ...)` with the parts that are never noised put back from `clean`."""
         return noisy
 
     def loss(self, batch: PathBatch) -> Tensor:

@@ -110,7 +110,11 @@ def posterior(alphas: Tensor, sigmas: Tensor, step: int) -> tuple[Tensor, Tensor
     """Return the factors of `z_t` and of `z_0` in the mean of `q(z_s | z_t, z_0)`, and its variance, from `step` on.
 
     With `alpha_ts = alpha_t / alpha_s` and `sigma_ts^2 = sigma_t^2 - alpha_ts^2 sigma_s^2` they are
-    `alpha_ts sigma_s^2 / sigma_t^2`, `alpha_s sigma_ts^2 / sigma_t^2` and `sigma_ts^2 sigma_s^2 / sigma_t^2`.
+    `alpha_ts sigma_s^2 / sigma_t^2`, `alpha_s sigma_ts^2 / sigma_t^2` and `sigma_ts^2 sigma_s^2 / sigma_t^2`, scalars.
+
+    Args:
+        alphas, sigmas: `(S + 1,)` of the times of a sampling.
+        step: of `t`; `s` is the next one.
     """
     ratio = alphas[step] / alphas[step + 1]
     lost = (sigmas[step].square() - ratio.square() * sigmas[step + 1].square()).clamp(min=0)

@@ -194,5 +194,5 @@ class Autoencoder(nn.Module):
         return self.pixels(latents * self.latent_std + self.latent_mean).clamp(0, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the reconstruction of images."""
+        """Return the reconstruction of images `(B, C, H, W)` in [0, 1]."""
         return self.decode(self.encode(images))

@@ -96,12 +96,12 @@ class AutoencoderTraining(LightningModule):
         return torch.Generator().manual_seed(key)
 
     def flat(self, like: Tensor) -> Tensor:
-        """Return a black, a white and a mean-coloured image (3, C, H, W)."""
+        """Return a black, a white and a mean-coloured image `(3, C, H, W)`, of the size of `like`."""
         levels = torch.tensor([[0.0] * len(self.mean), [1.0] * len(self.mean), self.mean]).to(like)
         return levels[:, :, None, None].expand(-1, -1, *like.shape[-2:]).contiguous()
 
     def with_baselines(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return the images of a batch, some of them replaced by flat ones or by their blurred selves."""
+        """Return the images `(B, C, H, W)` of a batch, some replaced by flat ones or by their blurred selves."""
         images = batch.images
         draw = torch.rand(len(images), generator=generator)
         kinds = torch.randint(4, (len(images),), generator=generator)
@@ -117,7 +117,10 @@ class AutoencoderTraining(LightningModule):
         return result
 
     def loss(self, images: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Return loss and reconstructions, from a posterior sample where there is a generator, else from the mode."""
+        """Return the loss (scalar) and the reconstructions of images `(B, C, H, W)` in [0, 1], shaped like them.
+
+        They are decoded from a sample of the posterior where there is a generator, else from its mode.
+        """
         mean, log_variance = self.autoencoder.moments(images)
         assert log_variance is not None
         raw = mean

@@ -14,11 +14,11 @@ class Codec(Protocol):
     """What an autoencoder must offer: images `(B, C, H, W)` in [0, 1] to latents `(B, c, h, w)` and back."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return latents, the same for the same image."""
+        """Return latents `(B, c, h, w)`, the same for the same image."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return images, differentiable in the latents."""
+        """Return images `(B, C, H, W)`, differentiable in the latents."""
         ...
 
     def latent_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:

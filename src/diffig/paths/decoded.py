@@ -38,8 +38,6 @@ class DecodedPath(Path):
         chunk_size: bound of the decoder's batch.
     """
 
-    is_monotone = False
-
     def __init__(
         self,
         images: Tensor,

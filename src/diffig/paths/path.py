@@ -92,8 +92,6 @@ class AlphaPath(Path):
         self.alpha, self.components = alpha, components
         self._difference = images - baselines
 
-    is_monotone = True
-
     def _between(self, lower: Tensor, fraction: Tensor) -> Tensor:
         rows = torch.arange(len(self), device=lower.device)[:, None]
         alpha = torch.lerp(self.alpha[rows, lower], self.alpha[rows, lower + 1], fraction[..., None, None, None])
@@ -122,8 +120,6 @@ def blend(alpha: Tensor, baselines: Tensor, difference: Tensor, components: Tens
 
 class PointPath(Path):
     """A path told by its points `(B, T + 1, C, H, W)`; the first is the baseline, the last the image."""
-
-    is_monotone = False
 
     def __init__(self, points: Tensor) -> None:
         if points.ndim != 5 or points.shape[1] < 2:

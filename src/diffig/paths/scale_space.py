@@ -73,8 +73,6 @@ class ScaleSpace(Path):
     The first point is the fully blurred image, the path's own start; the last is the image, bitwise.
     """
 
-    is_monotone = False
-
     def __init__(
         self, images: Tensor, sigma_max: float, n_segments: int, padding: Padding, spacing: Spacing, truncate: float
     ) -> None:

@@ -51,8 +51,6 @@ def progress(times: Tensor, strengths: Tensor, overlap: float, gate: Gate = "lin
 class GatedPath(Path):
     """A batch of spectral paths, put together where they are looked at; smooth between their points too."""
 
-    is_monotone = False
-
     def __init__(
         self, images: Tensor, baselines: Tensor, spectrum: Spectrum, n_segments: int, overlap: float, gate: Gate
     ) -> None:

@@ -1,0 +1,1 @@
+"""Networks that denoise paths: a U-Net over fields of progress, a transformer over sequences."""
