@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Subset
@@ -19,6 +19,7 @@ from diffig.evaluation.facts import facts_of
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
 from diffig.evaluation.preparation import explain_with, prepare
+from diffig.evaluation.progress import in_terminal, progress
 from diffig.evaluation.rows import RowStore, write_json, write_text
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
@@ -56,9 +57,8 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     facts = facts_of(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
     shown = set(indices[: cfg.pictures])
-    bars = progress_bars()
-    watchers = [RowWriter(store, shown, thumbnails), *bars]
-    trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=bool(bars))
+    watchers = [RowWriter(store, shown, thumbnails), *progress()]
+    trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=in_terminal())
     if trainer.is_global_zero:
         store.prepare()
     trainer.strategy.barrier()
@@ -92,12 +92,3 @@ def mean_of(rows: pd.DataFrame, metric: str) -> float | None:
     """Return the mean of a metric over images, None where the rows have no such metric or no finite value."""
     found = float(rows.loc[rows["metric"] == metric, "value"].mean())
     return None if math.isnan(found) else found
-
-
-def progress_bars() -> list[Any]:
-    """Return a progress bar for a terminal, none for a log file."""
-    import sys
-
-    from lightning.pytorch.callbacks import RichProgressBar
-
-    return [RichProgressBar()] if sys.stderr.isatty() else []
