@@ -31,6 +31,7 @@ class AdversarialGradientIntegration(Attributor):
     """
 
     name = "agi"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -47,9 +48,6 @@ class AdversarialGradientIntegration(Attributor):
         self.n_classes = check_at_least(n_classes, 1, "n_classes", "classes that paths head for")
         self.as_released = as_released
         self.path = AdversarialPath(step_size, max_steps, as_released)
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # paths start at the image
 
     def others(self, images: Tensor, targets: Tensor) -> Tensor:
         """Return the classes that paths head for, `(B, K)`, most likely first; never the target."""

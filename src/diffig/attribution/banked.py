@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.baselines import Baseline, Dataset
-from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
@@ -18,6 +17,8 @@ class BankedAttributor(Attributor):
         references: the bank; the evaluation fills it from the training split. Its `draws` play no part.
     """
 
+    asks_baseline = False
+
     def __init__(
         self,
         score: ScoreFunction | nn.Module,
@@ -28,9 +29,6 @@ class BankedAttributor(Attributor):
     ) -> None:
         super().__init__(score, baseline, seed)
         self.references = references or Dataset()
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat what is drawn from the bank
 
     def _bank(self, images: Tensor) -> Tensor:
         """The bank `(N, C, H, W)`; ValueError where it is empty or holds images of another size."""

@@ -41,6 +41,8 @@ class Attributor(ABC):
 
     name = "attributor"
     n_paths = 1
+    asks_baseline = True
+    """Whether the baseline plays a part; where it plays none, one of several parts would only repeat the map."""
 
     def __init__(self, score: ScoreFunction | nn.Module, baseline: Baseline | None = None, seed: int = 0) -> None:
         self.score = score if isinstance(score, ScoreFunction) else ScoreFunction(score)
@@ -125,6 +127,8 @@ class Attributor(ABC):
         return Integral(attribution, gap, waste)
 
     def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
+        if not self.asks_baseline:
+            return [images]
         if baselines is None:
             return self.baseline.references(images, streams)
         if not isinstance(baselines, Tensor):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from diffig.attribution.base import PathAttributor
 from diffig.attribution.integrate import Rule
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.paths.scale_space import Padding, ScaleSpacePath, Spacing
-from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 
@@ -27,6 +26,7 @@ class BlurIG(PathAttributor):
     """
 
     name = "blur_ig"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -45,6 +45,3 @@ class BlurIG(PathAttributor):
     ) -> None:
         path = ScaleSpacePath(steps, sigma_max, reference_side, padding, spacing, truncate)
         super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the path

@@ -38,6 +38,7 @@ class DDPath(PathAttributor):
     """
 
     name = "ddpath"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -71,9 +72,6 @@ class DDPath(PathAttributor):
     def guidance_strengths(self) -> dict[str, float]:
         """Strength of the classifier guidance."""
         return {"omega": self.omega}
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # paths start at noise; a baseline of several parts would only repeat them
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         if isinstance(self.diffusion, nn.Module):

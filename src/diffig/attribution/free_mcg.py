@@ -40,6 +40,7 @@ class FreeMCG(Attributor):
     """
 
     name = "free_mcg"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -64,9 +65,6 @@ class FreeMCG(Attributor):
     def multiplies_by_inputs(self) -> bool:
         """A direction and no contributions: the sum means nothing."""
         return False
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the map
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         if isinstance(self.diffusion, nn.Module):

@@ -25,6 +25,7 @@ class FRInGe(Attributor):
     """
 
     name = "fringe"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -41,9 +42,6 @@ class FRInGe(Attributor):
     ) -> None:
         super().__init__(score, baseline, seed)
         self.path = FisherRaoWalk(divergence, max_steps, radius, damping, smoothing, cg_iterations)
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # walks start at the image
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         attribution, waste = torch.zeros_like(images), images.new_zeros(len(images))

@@ -77,6 +77,7 @@ class FullGrad(Attributor):
     """
 
     name = "fullgrad"
+    asks_baseline = False
 
     @property
     def multiplies_by_inputs(self) -> bool:
@@ -108,9 +109,6 @@ class FullGrad(Attributor):
                 parts.append([gradient * layers.entry.detach(), *terms])
         entry, *biases = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
         return entry.view_as(images) if entry.ndim != 4 else entry, biases
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the map
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         size, heats = self.score.chunk_size, []

@@ -30,6 +30,7 @@ class GradCAM(Attributor):
     """
 
     name = "grad_cam"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -54,9 +55,6 @@ class GradCAM(Attributor):
         features, gradients = features_and_gradient(self.score, images, targets, self.layer, self.name)
         heat = (gradients.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()
         return interpolate(heat, images.shape[2:], mode=self.interpolation)
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the map
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         unknown = images.new_full((len(images),), torch.nan)

@@ -13,14 +13,12 @@ class Gradient(Attributor):
     """The gradient of the score at the image, with its sign; no contributions, so gap and waste are NaN."""
 
     name = "gradient"
+    asks_baseline = False
 
     @property
     def multiplies_by_inputs(self) -> bool:
         """False: a slope is no contribution."""
         return False
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the gradient
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         gradient = self.score.value_and_grad(images, targets)[1]

@@ -24,14 +24,12 @@ class GuidedBackprop(Attributor):
     """
 
     name = "guided_backprop"
+    asks_baseline = False
 
     @property
     def multiplies_by_inputs(self) -> bool:
         """False: a signal and no contribution."""
         return False
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the map
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         _, signal = back_signal(self.score, images, targets, guided, self.name)

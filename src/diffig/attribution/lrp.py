@@ -64,6 +64,7 @@ class LRP(Attributor):
     """
 
     name = "lrp"
+    asks_baseline = False
 
     def __init__(
         self,
@@ -128,9 +129,6 @@ class LRP(Attributor):
 
         merged = merged_batch_norm(self.zennit["canonizers"], mergeable(self.score, images))
         return self.zennit["core"].Composite(rule_of, [merged])
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        return [images]  # a baseline of several parts would only repeat the map
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         score, parts, ends = self.score, [], []

@@ -59,6 +59,7 @@ class SmoothGrad(Attributor):
         self.noise_level, self.confidence = float(noise_level), float(confidence)
         self.squared, self.adaptive, self.times_input = squared, adaptive, times_input
         self.name = "smoothgrad_squared" if squared else "smoothgrad"
+        self.asks_baseline = times_input
 
     @property
     def multiplies_by_inputs(self) -> bool:
@@ -71,10 +72,6 @@ class SmoothGrad(Attributor):
             quantile = torch.erfinv(torch.tensor(self.confidence, dtype=torch.float64)).item()
             return torch.minimum(images, 1 - images).clamp(min=0) / (math.sqrt(2) * quantile)
         return self.noise_level * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
-
-    def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
-        # Without `x - x'` a baseline of several parts would only repeat the map.
-        return super()._references(images, baselines, streams) if self.times_input else [images]
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         deviation = self.deviation(images)[:, None]
