@@ -24,21 +24,41 @@ main()
 """
 
 
-@pytest.mark.parametrize("word", ["--help", "--cfg=job"])
-@pytest.mark.parametrize("program", ["evaluate", "train"])
-def test_help_and_config_import_nothing_heavy(program: str, word: str, tmp_path: Path) -> None:
-    words = ["--cfg", "job"] if word == "--cfg=job" else [word]
+def started(folder: Path, program: str, *words: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """A program's answer, and what it had imported at its end."""
     command = [sys.executable, "-c", SCRIPT, program, *words]
     call = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "80"}
+        command, cwd=folder, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "80"}
     )
-    assert call.returncode == 0, call.stderr
-    assert "trainer:" in call.stdout
     (line,) = [line for line in call.stderr.splitlines() if line.startswith("IMPORTED")]
     loaded = set(json.loads(line.removeprefix("IMPORTED ")))
     assert "hydra" in loaded
-    assert not loaded & set(HEAVY)
+    return call, loaded & set(HEAVY)
+
+
+@pytest.mark.parametrize("word", ["--help", "--cfg=job"])
+@pytest.mark.parametrize(
+    ("program", "key"), [("evaluate", "trainer:"), ("train", "trainer:"), ("explain", "image:"), ("report", "runs:")]
+)
+def test_help_and_config_import_nothing_heavy(program: str, key: str, word: str, tmp_path: Path) -> None:
+    call, heavy = started(tmp_path, program, *(["--cfg", "job"] if word == "--cfg=job" else [word]))
+    assert call.returncode == 0, call.stderr
+    assert key in call.stdout
+    assert not heavy
     assert not list(tmp_path.iterdir()), "asking leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "key"),
+    [("explain", [], "image"), ("evaluate", ["dataset=npz"], "dataset.path"), ("report", [], "runs")],
+)
+def test_what_is_not_set_is_asked_for_before_anything_heavy(
+    program: str, words: list[str], key: str, tmp_path: Path
+) -> None:
+    call, heavy = started(tmp_path, program, *words)
+    assert call.returncode == 1
+    assert f"{key} is not set" in call.stdout + call.stderr
+    assert not heavy
 
 
 BELOW = ("attribution", "classifiers", "data", "diffusion", "guidance", "metrics", "paths")

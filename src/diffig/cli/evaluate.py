@@ -30,7 +30,7 @@ def main(cfg: DictConfig) -> float | None:
         print(f"rows and pictures: {cfg.dirs.output}")
         return mean_of(rows, cfg.searched)
 
-    found: float | None = run(task, cfg)
+    found: float | None = run(task, cfg, needs="dataset.path")
     return found
 
 

@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
 
         print(explain(cfg, [with_method(name) for name in cfg.methods or []]))
 
-    run(task, cfg)
+    run(task, cfg, needs="image")
 
 
 def with_method(name: str) -> DictConfig:

@@ -21,14 +21,20 @@ log = logging.getLogger("diffig")
 USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError)
 
 
-def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
+def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = None) -> Any:
     """Return what `task(cfg)` returns.
 
     A mistake of the user ends a single run with one line; in a sweep it is logged, left as `error.txt` in the job's
     folder, and raised for Hydra, which goes on with the other jobs and reports the failure at the end.
+
+    Args:
+        task: imports what it works with, seconds of imports, when it is called.
+        cfg: the config of the program.
+        needs: a key that must be set where the config has it; asked for before the task is called.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     quiet()
@@ -36,6 +42,8 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig) -> Any:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         prepare_ranks(cfg)
+        if needs is not None:
+            OmegaConf.select(cfg, needs, throw_on_missing=True)
         mark(folder, "running")
         result = task(cfg)
         mark(folder, "done")
