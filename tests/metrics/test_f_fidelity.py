@@ -262,5 +262,8 @@ def test_training_drops_only_while_it_trains(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < changed.flatten(1).sum(1).max() <= 25
     assert (seen[0][changed] == torch.tensor(0.3)).all()
     assert torch.equal(seen[1], batch.images)
+    monkeypatch.setattr(ClassifierModule, "global_step", 1)  # another step, other pixels
+    module.training_step(batch, 0)
+    assert not torch.equal(seen[2] != batch.images, changed)
     with pytest.raises(ValueError, match=r"drop=1.0: .*module.drop in \[0, 1\)"):
         ClassifierModule(small_cnn(num_classes=2, in_channels=1, width=4), drop=1.0)
