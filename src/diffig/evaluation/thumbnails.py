@@ -80,15 +80,11 @@ class ThumbnailStore:
 
     def write(self, indices: list[int], images: Tensor, attributions: Tensor, rank: int = 0) -> None:
         """Write the thumbnails of a batch, whole or not at all."""
-        from safetensors.torch import save_file
-
         if not self.side:
             return
         pixels, maps = shrink(images, attributions, self.side)
         file = self.folder / f"thumbnails-{indices[0]}-{indices[-1]}-{rank}.safetensors"
-        partial = partial_of(file)
-        save_file({"indices": torch.tensor(indices), "images": pixels.cpu(), "maps": maps.cpu()}, partial)
-        partial.replace(file)
+        _save(Thumbnails(np.array(indices, np.int64), pixels.cpu().numpy(), maps.cpu().numpy()), file)
 
     def merge(self, wanted: set[int]) -> None:
         """Write all parts as one file, each wanted image once; where nothing is kept, no file of an earlier run stays.
@@ -96,8 +92,6 @@ class ThumbnailStore:
         An image that a killed run has explained twice has two equal thumbnails; one that was explained without
         thumbnails has none.
         """
-        from safetensors.numpy import save_file
-
         target = self.output / FILE
         found = [read_thumbnails(file) for file in sorted(self.folder.glob("thumbnails-*.safetensors"))]
         parts = [part for part in found if part is not None] if self.side else []
@@ -111,13 +105,17 @@ class ThumbnailStore:
         fitting = [part for part in parts if part.images.shape[1:] == sizes.most_common(1)[0][0]]
         indices, places = np.unique(np.concatenate([part.indices for part in fitting]), return_index=True)
         kept = places[np.isin(indices, list(wanted))]
-        merged = {
-            name: np.ascontiguousarray(np.concatenate([getattr(part, name) for part in fitting])[kept])
-            for name in Thumbnails._fields
-        }
-        partial = partial_of(target)
-        save_file(merged, partial)
-        partial.replace(target)
+        joined = (np.concatenate(column)[kept] for column in zip(*fitting, strict=True))
+        _save(Thumbnails(*joined), target)
+
+
+def _save(thumbnails: Thumbnails, file: Path) -> None:
+    """Write a file, whole or not at all, with the rights of other files."""
+    from safetensors.numpy import save
+
+    partial = partial_of(file)
+    partial.write_bytes(save({name: np.ascontiguousarray(column) for name, column in thumbnails._asdict().items()}))
+    partial.replace(file)
 
 
 def read_thumbnails(place: str | Path) -> Thumbnails | None:

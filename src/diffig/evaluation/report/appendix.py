@@ -13,26 +13,29 @@ from diffig.evaluation.report.runs import overrides_of, short_name
 MOST_PICTURES = 12
 
 
-def pictures_of(folders: list[Path]) -> list[tuple[str, str]]:
-    """Name and data address of each attribution grid; wide ones are shrunk so that the page stays mailable.
+def pictures_of(folders: list[Path]) -> list[tuple[str, str, bool]]:
+    """Name, data address and whether it is wide, of each attribution grid; large ones are shrunk.
 
     Where a run has randomised the classifier, that picture follows its grid.
     """
     pictures = []
     for folder in [f for f in folders if (f / "attributions.png").exists()][:MOST_PICTURES]:
         name = overrides_of(folder) or short_name(folder)
-        pictures.append((name, _address(folder / "attributions.png")))
+        pictures.append((name, *_address(folder / "attributions.png")))
         if (folder / "randomization.png").exists():
-            pictures.append((f"{name}, classifier made random", _address(folder / "randomization.png")))
+            pictures.append((f"{name}, classifier made random", *_address(folder / "randomization.png")))
     return pictures
 
 
-def _address(file: Path) -> str:
+def _address(file: Path) -> tuple[str, bool]:
+    from PIL import Image
+
     data = file.read_bytes()
+    width, height = Image.open(io.BytesIO(data)).size
     if len(data) > 400_000:
         data = _shrunk(data)
     kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}", width > 1.3 * height
 
 
 def _shrunk(data: bytes, width: int = 1600) -> bytes:

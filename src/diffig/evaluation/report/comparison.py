@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from diffig.evaluation.report.classes import class_names
 from diffig.evaluation.report.duel import duel
+from diffig.evaluation.report.equal_paths import equal_paths
 from diffig.evaluation.report.families import family_table
 from diffig.evaluation.report.figures import draw
 from diffig.evaluation.report.figures.canvas import Figure, Style, styles
-from diffig.evaluation.report.notes import disagreements_of, every_image, notices_of, overview_of
+from diffig.evaluation.report.notes import disagreements_of, every_image, losses_of, notices_of, overview_of
+from diffig.evaluation.report.provenance import provenance
 from diffig.evaluation.report.ranking import find_reference, pair_with, rank_settings
+from diffig.evaluation.report.reliability import reliability_table
 from diffig.evaluation.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -41,6 +45,17 @@ class Comparison:
     families: pd.DataFrame | None = None
     images: pd.DataFrame | None = None
     duel: list[str] = field(default_factory=list)
+    provenance: str = ""
+    losses: str = ""
+    reliability: pd.DataFrame | None = None
+    equal_paths: pd.DataFrame | None = None
+    names: list[str] = field(default_factory=list)
+    folders: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def note(self) -> str:
+        """What stands below every table: protocol, images, budget and versions."""
+        return f"Protocol: {self.protocol}. {self.provenance}." if self.protocol else f"{self.provenance}."
 
 
 def compare(
@@ -76,6 +91,9 @@ def compare(
     protocol = str(rows["protocol"].iloc[0])
     shown = draw(rows, curves, ranked, paired[metric], metric, reference, look, n, seed) if with_figures else []
     suffix = f" Protocol: {protocol}." if protocol else ""
+    names = class_names(rows["run"].unique())
+    images = every_image(rows, metric, list(best["setting"]))
+    pictured = [winner, rival, *(images.columns[3:-1] if images is not None else [])]
     figures = [figure._replace(caption=figure.caption + suffix) for figure in shown]
     return Comparison(
         name=name,
@@ -97,5 +115,18 @@ def compare(
         overview=overview_of(best, ranked, metrics),
         families=family_table(ranked, list(best["setting"]), metric),
         duel=sides,
-        images=every_image(rows, metric, list(best["setting"])),
+        images=images,
+        provenance=provenance(rows),
+        losses=losses_of(rows, metric, winner, rival, names),
+        reliability=reliability_table(rows, list(best["setting"]), metrics),
+        equal_paths=equal_paths(rows, top, metric, n, seed),
+        names=names,
+        folders=folders_of(rows, pictured),
     )
+
+
+def folders_of(rows: pd.DataFrame, settings: list[str]) -> dict[str, list[str]]:
+    """The run folders of each setting, by seed; those that hold several settings belong to none."""
+    own = rows[["setting", "seed", "run"]].drop_duplicates().sort_values("seed", kind="stable")
+    alone = own[own.groupby("run")["setting"].transform("nunique") == 1]
+    return {name: list(dict.fromkeys(alone.loc[alone["setting"] == name, "run"])) for name in dict.fromkeys(settings)}

@@ -50,5 +50,8 @@ def duel(rows: pd.DataFrame, ranked: dict[str, pd.DataFrame], pair: tuple[str, s
             f" (Holm, {len(pairs)} metrics)."
         )
     costs = [ranked[headline].set_index("setting").loc[name] for name in (a, b)]
-    prices = [f"{count(c['backward_images'])} backward images, {number(c['seconds'])} s" for c in costs]
+    passes = [
+        f"{count(c['backward_images'])} backward images, {count(c['forward_images'])} forward images" for c in costs
+    ]
+    prices = [f"{said}, {number(c['seconds'])} s" for said, c in zip(passes, costs, strict=True)]
     return [*sentences, f"Price for one image: {a} {prices[0]}; {b} {prices[1]}."]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
+from diffig.evaluation.report.reliability import RELIABILITY_TITLES
 from diffig.evaluation.report.wording import DASH, MINUS, cell
 
 if TYPE_CHECKING:
@@ -17,32 +18,51 @@ if TYPE_CHECKING:
 
 
 def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[str]) -> list[Path]:
-    import pandas as pd
-
     files: list[Path] = []
 
     def write(name: str, text: str) -> None:
         files.append(folder / name)
         files[-1].write_text(text, encoding="utf-8")
 
-    kinds = (("ranked", RANKED_TITLES), ("paired", PAIRED_TITLES))
+    kinds = (("ranked", RANKED_TITLES), ("paired", PAIRED_TITLES), ("reliability", RELIABILITY_TITLES))
     for kind, titles in kinds:
-        parts = [(c, metric, table) for c in comparisons for metric, table in getattr(c, kind).items() if len(table)]
+        parts = [(c, name, table) for c in comparisons for name, table in tables_of(c, kind).items() if len(table)]
         if not parts:
             continue
         if "csv" in formats:
-            long = [table.assign(comparison=c.name, metric=metric) for c, metric, table in parts]
-            write(f"{kind}.csv", pd.concat(long, ignore_index=True).to_csv(index=False))
+            write(f"{kind}.csv", long_table(comparisons, kind).to_csv(index=False))
         if "md" in formats:
-            write(f"{kind}.md", "\n".join(f"## {c.name}: {m}\n\n{to_markdown(t, titles)}" for c, m, t in parts))
+            write(
+                f"{kind}.md",
+                "\n".join(f"## {c.name}: {m}\n\n{c.note}\n\n{to_markdown(t, titles)}" for c, m, t in parts),
+            )
         if "tex" in formats:
-            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}") for c, m, t in parts))
+            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}. {c.note}") for c, m, t in parts))
     if "pdf" in formats:
         for i, comparison in enumerate(comparisons, start=1):
             for figure in comparison.figures:
                 files.append(folder / (f"{figure.name}.pdf" if len(comparisons) == 1 else f"{figure.name}-{i}.pdf"))
                 files[-1].write_bytes(figure.pdf())
     return files
+
+
+def tables_of(comparison: Comparison, kind: str) -> dict[str, pd.DataFrame]:
+    """The tables of one kind, ``ranked``, ``paired`` or ``reliability``, by metric or, where one says all, by kind."""
+    found = getattr(comparison, kind)
+    return found if isinstance(found, dict) else {} if found is None else {kind: found}
+
+
+def long_table(comparisons: list[Comparison], kind: str) -> pd.DataFrame:
+    """All tables of one kind as one, with the columns ``comparison`` and ``metric``."""
+    import pandas as pd
+
+    parts = [
+        table.assign(comparison=c.name, **({} if "metric" in table else {"metric": name}))
+        for c in comparisons
+        for name, table in tables_of(c, kind).items()
+        if len(table)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def output_folder(output: str | Path | None, found: Found) -> Path:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffig.evaluation.report.classes import named
 from diffig.evaluation.report.ranking import image_table
 from diffig.evaluation.report.verdict import OURS
 from diffig.evaluation.report.wording import DASH, lower_is_better, number
@@ -68,6 +70,34 @@ def disagreements_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, m
         }
         for image in picked
     ]
+
+
+def losses_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, names: Sequence[str]) -> str:
+    """On how many images the winner is behind its rival, and where it is furthest behind, in words."""
+    values = image_table(rows, metric)
+    if winner == rival:
+        return ""
+    both = values[[winner, rival]].dropna()
+    gain = (both[rival] - both[winner]) if lower_is_better(metric) else (both[winner] - both[rival])
+    behind = int((gain < 0).sum())
+    if not behind:
+        return f"{winner} is behind {rival} on none of the {len(both)} images that both have."
+    worst = gain.idxmin()
+    label = _plain(rows.loc[rows["image_index"] == worst, "label"].iloc[0])
+    return (
+        f"The winner loses too: {winner} is behind {rival} on {behind} of the {len(both)} images that both have,"
+        f" furthest on image {worst} (class {named(names, label)}), with {number(both.loc[worst, winner])} against"
+        f" {number(both.loc[worst, rival])}."
+    )
+
+
+def telling_order(disagreements: list[dict[str, str]], images: pd.DataFrame | None) -> list[int]:
+    """Indices of images, those first that a reader wants to see: disagreements, failures, then by the spread."""
+    first = [int(row["image"]) for row in disagreements]
+    if images is None:
+        return first
+    rest = images.sort_values("spread", ascending=False, na_position="first", kind="stable")["image_index"]
+    return [*first, *(int(index) for index in rest if int(index) not in set(first))]
 
 
 def every_image(rows: pd.DataFrame, metric: str, settings: list[str], most: int = 8) -> pd.DataFrame | None:

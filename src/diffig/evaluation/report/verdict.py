@@ -53,12 +53,21 @@ def verdict(
         duel = pair_with(rows[rows["setting"].isin([best["setting"], second])], metric, second, n, seed).iloc[0]
         sentences.append(f"The best setting of another method is `{second}`; the winner {against(duel, 'it')}.")
     ratio = best["backward_images"] / anchor["backward_images"] if anchor["backward_images"] > 0 else np.nan
-    price = f"{count(best['backward_images'])} backward images and {number(best['seconds'])} s per image"
-    if np.isfinite(ratio) and best["setting"] != reference:
+    forwards = best["forward_images"] / anchor["forward_images"] if anchor["forward_images"] > 0 else np.nan
+    passes = [f"{count(best['backward_images'])} backward images"]
+    passes += [f"{count(best['forward_images'])} forward images"] if np.isfinite(best["forward_images"]) else []
+    price = f"{', '.join(passes)} and {number(best['seconds'])} s per image"
+    if ratio > 0 and best["setting"] != reference:
         price += f", {number(ratio)} times the backward images of `{reference}`"
+        price += f" and {number(forwards)} times its forward images" if np.isfinite(forwards) else ""
     sentences.append(f"Price: {price}.")
     remark = f"{count(anchor['backward_images'])} for {reference}" if best["setting"] != reference else "the reference"
     facts.append(("backward images per image", count(best["backward_images"]), remark))
+    if np.isfinite(best["forward_images"]):
+        remark = (
+            f"{count(anchor['forward_images'])} for {reference}" if best["setting"] != reference else "the reference"
+        )
+        facts.append(("forward images per image", count(best["forward_images"]), remark))
     if not ours:
         own = top[top["method"].str.startswith(OURS)]
         standing = (

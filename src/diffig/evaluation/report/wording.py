@@ -83,7 +83,7 @@ def cell(column: str, value: object) -> str:
         return p_text(real)
     if column == "win_rate":
         return DASH if not math.isfinite(real) else f"{100 * real:.0f} %"
-    if column in ("rank", "images", "seeds", "failures", "dropped"):
+    if column in ("rank", "images", "settings", "seeds", "failures", "dropped"):
         return f"{real:.0f}"
     if column in ("backward_images", "forward_images"):
         return count(real)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffig.evaluation.report.figures.canvas import MUTED, PAPER
 
@@ -37,10 +38,10 @@ def dashes(n: int) -> list[Any]:
 
 
 def count_ticks(axes: Axes, low: float, high: float, shown: list[float] | None = None) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, or at the values `shown`."""
+    """Ticks at 1, 2 and 5 times powers of ten, at the powers alone where these are many, or at the values `shown`."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    every = [m * 10**e for e in range(7) for m in (1, 2, 5)]
+    every = [m * 10**e for e in range(7) for m in ((1, 2, 5) if high < 250 * max(low, 1) else (1,))]
     inside = shown or [tick for tick in every if max(low, 1) / 1.6 <= tick <= high * 2.2]
     axes.xaxis.set_major_locator(FixedLocator(([0] if low <= 0 else []) + inside))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -65,16 +66,23 @@ def end_labels(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
 def point_labels(
     canvas: Canvas,
     axes: Axes,
-    every: pd.DataFrame,
+    every: NDArray[np.float64],
     front: list[tuple[float, float]],
     named: list[tuple[float, float, str]],
 ) -> None:
-    """Names beside their points, at the place that hides the fewest points, other names and pieces of the front."""
+    """Names beside their points, at the place that hides the fewest points, other names and pieces of the front.
+
+    Args:
+        canvas, axes: what is drawn on.
+        every: `(points, 2)`, all points in the data's units.
+        front: the corners of the front, in the order of the first coordinate.
+        named: the points that get a name, and it.
+    """
     canvas.draw_without_rendering()
     renderer = canvas.canvas.get_renderer()  # type: ignore[attr-defined]
     corners = [(x, y) for (x, _), (_, y) in zip(front[1:], front[:-1], strict=True)]
     line = sorted({*front, *corners})
-    obstacles = axes.transData.transform([*every[["backward_images", "mean"]].to_numpy(dtype=float)])
+    obstacles = axes.transData.transform(every)
     bends = axes.transData.transform(np.array(line, dtype=float))
     along = [bends[:-1] + (bends[1:] - bends[:-1]) * share for share in np.linspace(0, 1, 24)]
     points = np.concatenate([obstacles, *along])
