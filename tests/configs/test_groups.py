@@ -506,10 +506,21 @@ def test_what_does_not_change_rows_does_not_change_the_fingerprint(same: str) ->
 
 
 @pytest.mark.parametrize(
-    "other", ["steps=3", "seed=1", "limit=3", "baseline=blur", "guidance.waste=0.3", "target=prediction"]
+    "other", ["steps=3", "seed=1", "draw=1", "limit=3", "baseline=blur", "guidance.waste=0.3", "target=prediction"]
 )
 def test_what_changes_rows_changes_the_fingerprint(other: str) -> None:
     assert mark(other) != mark()
+
+
+@pytest.mark.parametrize(
+    "where", ["metrics.metrics.f_fidelity.checkpoint", "classifier.checkpoint"], ids=["judge", "classifier"]
+)
+def test_weights_count_by_what_is_in_their_file(where: str, tmp_path: Path) -> None:
+    file, marks = tmp_path / "weights.safetensors", []
+    for content in (b"first", b"second"):
+        file.write_bytes(content)
+        marks.append(mark("metrics=f_fidelity", f"{where}={file}"))
+    assert marks[0] != marks[1]
 
 
 def test_guidance_counts_only_for_methods_that_use_it() -> None:
