@@ -20,6 +20,7 @@ from diffig.data.digits import Digits
 from diffig.data.image_folder import ImageFolder
 from diffig.data.mnist import Mnist, read_idx
 from diffig.data.npz import Npz
+from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -372,16 +373,20 @@ def test_lightning_trains_and_its_checkpoint_loads(tmp_path: Path) -> None:
 
 def test_augmentation_moves_and_mirrors_and_is_off_by_default() -> None:
     images = torch.rand(64, 1, 5, 6, generator=torch.Generator().manual_seed(0))
-    assert augment(images, 0, False) is images
-    torch.manual_seed(0)
-    flipped = augment(images, 0, True)
+    streams = Streams(0, torch.arange(64))
+    assert augment(images, 0, False, streams, 0) is images
+    flipped = augment(images, 0, True, streams, 0)
     unchanged = (flipped == images).flatten(1).all(dim=1)
     assert 16 < int(unchanged.sum()) < 48
     assert torch.equal(flipped[~unchanged], images[~unchanged].flip(-1))
-    moved = augment(images, 1, False)
+    moved = augment(images, 1, False, streams, 0)
     padded = nn.functional.pad(images, (1, 1, 1, 1))
     windows = torch.stack([padded[:, :, top : top + 5, left : left + 6] for top in range(3) for left in range(3)])
     assert (windows == moved).flatten(2).all(dim=2).any(dim=0).all()
+    torch.rand(3)
+    both = augment(images, 1, True, streams, 0)
+    assert torch.equal(augment(images[5:9], 1, True, Streams(0, torch.arange(5, 9)), 0), both[5:9]), "keyed by image"
+    assert not torch.equal(augment(images, 1, True, streams, 1), both), "another step is another draw"
     with pytest.raises(ValueError, match=r"module.shift 0 or more"):
         ClassifierModule(small_cnn(num_classes=2, in_channels=1), shift=-1)
 

@@ -28,7 +28,8 @@ class ClassifierModule(pl.LightningModule):
             in evaluation mode, batch statistics included.
         drop: largest share of a training image's pixels that are set to the classifier's mean colour; the share of
             each is drawn anew. What a judge of `diffig.metrics.FFidelity` is fine-tuned with.
-        seed: of what is dropped, keyed by optimiser step and image, so that a resumed training drops the same.
+        seed: of what is moved, mirrored and dropped, keyed by optimiser step and image, so that a resumed training
+            draws the same.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class ClassifierModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of a batch, augmented if asked for."""
-        images = augment(batch.images, self.shift, self.flip)
+        streams = Streams(self.seed, batch.indices)
+        images = augment(batch.images, self.shift, self.flip, streams, self.global_step)
         if self.drop:
-            streams = Streams(self.seed, batch.indices)
             images = without_some(images, self.drop, self.classifier.mean, streams, self.global_step)
         return self._loss(batch._replace(images=images), "train")
 
@@ -110,17 +111,27 @@ class ClassifierModule(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def augment(images: Tensor, shift: int, flip: bool) -> Tensor:
-    """Return images (B, C, H, W) each moved by up to ``shift`` pixels (black comes in) and mirrored half the time."""
+def augment(images: Tensor, shift: int, flip: bool, streams: Streams, step: int) -> Tensor:
+    """Return images (B, C, H, W) each moved by up to ``shift`` pixels (black comes in) and mirrored half the time.
+
+    Args:
+        images: of the batch.
+        shift: largest translation in either direction.
+        flip: whether to mirror.
+        streams: of the images.
+        step: what makes an image's draw a new one.
+    """
+    if not shift and not flip:
+        return images
+    draws = [streams.numpy(row, step, "augment") for row in range(len(images))]
     if shift:
         height, width = images.shape[-2:]
-        padded = pad(images, (shift,) * 4)
-        tops, lefts = torch.randint(2 * shift + 1, (2, len(images))).tolist()
-        windows = zip(padded, tops, lefts, strict=True)
-        images = torch.stack([image[:, top : top + height, left : left + width] for image, top, left in windows])
+        corners = [draw.integers(2 * shift + 1, size=2).tolist() for draw in draws]
+        windows = zip(pad(images, (shift,) * 4), corners, strict=True)
+        images = torch.stack([image[:, top : top + height, left : left + width] for image, (top, left) in windows])
     if flip:
-        mirrored = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
-        images = torch.where(mirrored, images.flip(-1), images)
+        mirrored = torch.tensor([draw.random() < 0.5 for draw in draws], device=images.device)
+        images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
     return images
 
 
