@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from diffig.config import build, compose
+from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.thumbnails import read_thumbnails
 
 Evaluate = Callable[..., int]
@@ -30,6 +31,11 @@ def test_every_image_has_its_own(evaluate: Evaluate, tmp_path: Path) -> None:
         np.testing.assert_allclose(found.images[place] / 255, shown, atol=0.5 / 255 + 1e-6)
     assert len({part.tobytes() for part in found.maps}) == len(found.maps), "each map is one image's"
     assert json.loads((tmp_path / "run" / "classes.json").read_text()) == [str(digit) for digit in range(10)]
+
+
+def test_thumbnails_are_no_part_of_what_rows_depend_on() -> None:
+    same = ["dirs.output=x", "dirs.cache=x", "method=ig"]
+    assert fingerprint(compose("evaluate", same)) == fingerprint(compose("evaluate", [*same, "thumbnails=0"]))
 
 
 def test_a_job_that_takes_over_rows_takes_thumbnails_too(evaluate: Evaluate, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ BLOCK, HEADER = (
 
 def payloads(file: Path) -> Iterator[bytes]:
     content = file.read_bytes()
-    assert content[:4] == b":W&B", "not a file of Weights & Biases"
+    assert content[:4] in (b"", b":W&B"), "not a file of Weights & Biases"
     place, pieces = HEADER, []
     while place + HEADER <= len(content):
         if BLOCK - place % BLOCK < HEADER:  # too little for a header is filled with zeros
@@ -31,15 +32,27 @@ def payloads(file: Path) -> Iterator[bytes]:
             pieces = []
 
 
-def read_run(file: Path) -> dict[str, Any]:
-    """What a run is called, its configuration and summary, all that it logged, and its artifacts' files by name."""
+def read_run(file: Path, seconds: float = 60) -> dict[str, Any]:
+    """What a run is called, its configuration and summary, all that it logged, and its artifacts' files by name.
+
+    A run that has ended is written by another process, which may need a moment: it is waited for.
+    """
+    limit = time.monotonic() + seconds
+    while not (found := _read(file))["ended"] and time.monotonic() < limit:
+        time.sleep(0.05)
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
     from wandb.proto.wandb_internal_pb2 import Record
 
-    found: dict[str, Any] = {"config": {}, "summary": {}, "history": [], "artifacts": {}}
+    found: dict[str, Any] = {"config": {}, "summary": {}, "history": [], "artifacts": {}, "ended": False}
     for payload in payloads(file):
         record = Record.FromString(payload)
         kind = record.WhichOneof("record_type")
-        if kind == "run":
+        if kind == "exit":
+            found["ended"] = True
+        elif kind == "run":
             run = record.run
             found |= {"id": run.run_id, "name": run.display_name, "group": run.run_group, "job_type": run.job_type}
             found |= {"tags": set(run.tags), "project": run.project}

@@ -2,6 +2,7 @@
 
 diffig-report runs=outputs/evaluate
 diffig-report runs=outputs/sweeps compare=diffig_field,ig        # is it better, by how much, how sure
+diffig-report runs=outputs/sweeps/mine logger=wandb logger.offline=true   # also as one run on a dashboard
 diffig-report 'runs=[outputs/a,outputs/b]' reference=guided_ig headline=insertion_minus_deletion formats=[html,pdf]
 """
 
@@ -59,6 +60,13 @@ def main(cfg: DictConfig) -> None:
         )
     for path in [report.html] if report.html else report.files:
         print(path)
+    if cfg.logger:
+        from diffig.cli.launch import quiet
+        from diffig.evaluation.dashboard import send_report
+
+        quiet()
+        cfg.dirs.output = str(report.folder)
+        send_report(cfg, report)
 
 
 def terminal_table(comparison: Comparison, most: int = 20) -> Table:

@@ -2,5 +2,6 @@
 
 from diffig.evaluation.dashboard.identity import build_logger, sweep_id
 from diffig.evaluation.dashboard.media import Shown, send
+from diffig.evaluation.dashboard.report import send_report
 
-__all__ = ["Shown", "build_logger", "send", "sweep_id"]
+__all__ = ["Shown", "build_logger", "send", "send_report", "sweep_id"]

@@ -22,20 +22,22 @@ SILENT = (
 )
 
 
-def build_logger(cfg: DictConfig, job: str) -> Any:
+def build_logger(cfg: DictConfig, job: str, known: dict[str, Any] | None = None) -> Any:
     """Return the logger of the config, False where there is none.
 
     What `logger.name`, `.group`, `.tags` and `.id` leave null is filled in, see `identity`.
 
     Args:
         cfg: of the program.
-        job: `evaluate` or `train`.
+        job: `evaluate`, `train` or `report`.
+        known: what the caller knows better than `identity`.
     """
     if not cfg.logger:
         return False
     if not cfg.logger._target_.endswith("WandbLogger"):
         return build(cfg.logger)
-    missing = {key: value for key, value in identity(cfg, job).items() if cfg.logger.get(key) is None}
+    told = {**identity(cfg, job), **(known or {})}
+    missing = {key: value for key, value in told.items() if cfg.logger.get(key) is None}
     # In two steps: `config` is also the name of an argument of Hydra's own.
     return build(cfg.logger, _partial_=True)(**missing)
 
@@ -48,7 +50,9 @@ def identity(cfg: DictConfig, job: str) -> dict[str, Any]:
     together. A W&B agent has chosen the id already.
     """
     output = Path(cfg.dirs.output)
-    base = hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:8]
+    # A report may lie in the folder of the run that it is about.
+    place = f"{output.resolve()}{' report' if job == 'report' else ''}"
+    base = hashlib.sha256(place.encode()).hexdigest()[:8]
     offline = cfg.logger.get("offline") or os.environ.get("WANDB_MODE") in ("offline", "dryrun")
     starts = len(list((output / "wandb").glob("offline-run-*"))) if offline else 0
     tags = [job, *dict.fromkeys(choices().get(group, "") for group in TOLD)]

@@ -18,13 +18,15 @@ FORMATS = ("md", "csv", "tex", "html", "pdf")
 
 
 class Report(NamedTuple):
-    """Paths of what was written, and the comparisons it shows."""
+    """Paths of what was written, the comparisons it shows, and the names of the sweeps that its rows are from."""
 
     html: Path | None
     files: list[Path]
     comparisons: list[Comparison]
     failures: list[Failure]
     notices: list[str]
+    folder: Path
+    sweeps: list[str]
 
 
 def build_report(
@@ -103,4 +105,5 @@ def build_report(
         html = folder / "report.html"
         html.write_text(render(comparisons, found, rows, notices, n, seed), encoding="utf-8")
         files.append(html)
-    return Report(html, files, comparisons, found.failures, notices)
+    sweeps = sorted({str(name) for name in rows["sweep"].dropna() if name}) if "sweep" in rows else []
+    return Report(html, files, comparisons, found.failures, notices, folder, sweeps)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffig.evaluation.report.appendix import MOST_PICTURES, distinct_texts, pictures_of
+from diffig.evaluation.report.browser import MOST_SPREAD, labels_of, marks_of, thumbnails_of
 from diffig.evaluation.report.classes import named
 from diffig.evaluation.report.comparison import Comparison
-from diffig.evaluation.report.contact_sheet import ContactSheets, contact_sheets
 from diffig.evaluation.report.figures.canvas import NEUTRAL, SERIES, Figure
-from diffig.evaluation.report.notes import telling_order
 from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
 from diffig.evaluation.report.reliability import RELIABILITY_TITLES
 from diffig.evaluation.report.runs import Found, overrides_of, short_name
@@ -20,10 +19,6 @@ from diffig.evaluation.report.wording import cell, lower_is_better, number
 
 if TYPE_CHECKING:
     import pandas as pd
-    from markupsafe import Markup
-
-BUDGET = 3_000_000  # bytes of the page for thumbnails, so that it stays mailable
-MOST_SPREAD = 20
 
 
 def render(
@@ -47,7 +42,7 @@ def render(
         svg=lambda f, i: Markup(unique_ids(f, i)),
         bar=bar_of,
         named=named,
-        marks=marks_of,
+        marks_of=marks_of,
         labels=labels_of,
         columns=columns_of,
     )
@@ -75,37 +70,6 @@ def render(
         seed=seed,
     )
     return str(page)
-
-
-def thumbnails_of(comparisons: list[Comparison], budget: int = BUDGET) -> list[ContactSheets | None]:
-    """The contact sheets of each comparison, which share the budget; what one leaves the others have."""
-    found: list[ContactSheets | None] = []
-    for place, c in enumerate(comparisons):
-        share = budget // (len(comparisons) - place)
-        found.append(contact_sheets(c.folders, telling_order(c.disagreements, c.images), share))
-        budget -= found[-1].weight if found[-1] else 0
-    return found
-
-
-def marks_of(c: Comparison, row: dict[str, Any]) -> Markup:
-    """What a line of the table of all images can be filtered by, as attributes."""
-    from markupsafe import Markup
-
-    assert c.images is not None
-    broken = row["label"] != row["prediction"] or row["spread"] != row["spread"]
-    largest = c.images["spread"].nlargest(MOST_SPREAD).min()
-    behind = False
-    if c.winner in row and c.rival in row:
-        behind = (row[c.winner] > row[c.rival]) if lower_is_better(c.metric) else (row[c.winner] < row[c.rival])
-    held = (("odd", broken), ("top", row["spread"] >= largest), ("behind", behind))
-    return Markup("").join(Markup(f' data-{name}="1"') for name, holds in held if holds)
-
-
-def labels_of(images: pd.DataFrame) -> list[str]:
-    """Every label once, numbers in their order."""
-    return sorted(
-        set(images["label"]), key=lambda label: (not label.isdecimal(), int(label) if label.isdecimal() else 0, label)
-    )
 
 
 def columns_of(figures: list[Figure]) -> tuple[list[Figure], list[Figure]]:

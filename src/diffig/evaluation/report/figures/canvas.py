@@ -25,13 +25,19 @@ INK, MUTED, LINE, PAPER = NEUTRAL.values()
 
 
 class Figure(NamedTuple):
-    """One drawing: ``svg`` for HTML (colours are CSS variables), ``pdf()`` for papers."""
+    """One drawing: ``svg`` for HTML (colours are CSS variables), ``pdf()`` for papers, ``png()`` for dashboards."""
 
     name: str
     title: str
     caption: str
     svg: str
     canvas: Canvas
+
+    def png(self) -> bytes:
+        """The drawing as a PNG file on white."""
+        file = io.BytesIO()
+        self.canvas.savefig(file, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+        return file.getvalue()
 
     def pdf(self) -> bytes:
         """The drawing as a PDF file, in the colours of a white page."""
