@@ -11,7 +11,7 @@ from torch.nn import functional
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-11}
 
 # Elements that a processor works through at once: more leave its cache, and every pass over them waits for memory.
-CACHED = 2**18
+CACHED = 2**17
 
 Step = tuple[Tensor, Tensor, int, Tensor]  # (one, other, alpha, out): one + alpha * other goes to out
 

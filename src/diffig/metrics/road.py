@@ -74,14 +74,14 @@ class Road(Metric):
         removed = torch.tensor(removals(order.shape[1], self.axis), device=images.device)
         low, high = removed.T[..., None, None, None]
         hits, probabilities = [], []
-        for copies in torch.split(
-            torch.arange(len(images) * len(low), device=images.device), explained.score.chunk_size
-        ):
-            image, variant = copies // len(low), copies % len(low)
+        every = torch.arange(len(low) * len(images), device=images.device)
+        for copies in every.split(explained.score.chunk_size):
+            # Copies that lack the same share stand together: what is solved together takes the longest one's time.
+            image, variant = copies % len(images), copies // len(images)
             missing = (ranks[image] >= low[variant]) & (ranks[image] < high[variant])
             filled = linear_imputation(images[image], missing) + noise[image] * missing
             logits = explained.score.logits(filled)
             check_classes(targets, logits.shape[1])
             hits.append((logits.argmax(1) == targets[image]).to(images))
             probabilities.append(logits.softmax(1).gather(1, targets[image][:, None])[:, 0])
-        return torch.cat(hits).view(len(images), -1), torch.cat(probabilities).view(len(images), -1)
+        return torch.cat(hits).view(-1, len(images)).T, torch.cat(probabilities).view(-1, len(images)).T
