@@ -15,6 +15,7 @@ import pytest
 pd = pytest.importorskip("pandas")
 
 from diffig.evaluation.report import Report, build_report, find_runs, wording  # noqa: E402
+from diffig.evaluation.report.appendix import pictures_of  # noqa: E402
 from diffig.evaluation.report.figures.canvas import SERIES  # noqa: E402
 from diffig.evaluation.report.figures.cost import pareto  # noqa: E402
 from diffig.evaluation.report.files import to_latex  # noqa: E402
@@ -316,6 +317,15 @@ def test_page_escapes_what_runs_say(tmp_path: Path, sweep: tuple[Path, Report]) 
     assert Page(text).tags["script"] == 1
     assert "<i>cat" not in text
     assert "alert" in text
+
+
+def test_pictures_are_called_by_what_tells_their_runs_apart(sweep: tuple[Path, Report]) -> None:
+    both = [sweep[0] / "0", sweep[0] / "1"]
+    assert [name for name, _, _ in pictures_of(both)] == ["method=ig", "method=guided_ig"]
+    ((name, address, wide),) = pictures_of(both[:1])
+    assert name == "method=ig baseline=black"
+    assert address.startswith("data:image/png;base64,")
+    assert wide, "three times as wide as high"
 
 
 def test_figures_share_colours_and_captions_state_findings(sweep: tuple[Path, Report]) -> None:

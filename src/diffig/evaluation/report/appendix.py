@@ -16,11 +16,16 @@ MOST_PICTURES = 12
 def pictures_of(folders: list[Path]) -> list[tuple[str, str, bool]]:
     """Name, data address and whether it is wide, of each attribution grid; large ones are shrunk.
 
+    A grid is called by what tells its run from the others.
+
     Where a run has randomised the classifier, that picture follows its grid.
     """
     pictures = []
-    for folder in [f for f in folders if (f / "attributions.png").exists()][:MOST_PICTURES]:
-        name = overrides_of(folder) or short_name(folder)
+    shown = [f for f in folders if (f / "attributions.png").exists()][:MOST_PICTURES]
+    words = [overrides_of(folder).split() for folder in shown]
+    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    for folder, own in zip(shown, words, strict=True):
+        name = " ".join(word for word in own if word not in shared) or " ".join(own) or short_name(folder)
         pictures.append((name, *_address(folder / "attributions.png")))
         if (folder / "randomization.png").exists():
             pictures.append((f"{name}, classifier made random", *_address(folder / "randomization.png")))
