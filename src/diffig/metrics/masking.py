@@ -92,18 +92,12 @@ def read_masked(
         image, variant = copies // count, copies % count
         rank = ranks.index_select(0, image)
         gone = (rank >= low[variant]) & (rank < high[variant])
-        logits = score.logits(replaced(images.index_select(0, image), gone, fill[image, variant]))
+        # Interpolation with weights 0 and 1 is exact, and on a processor several times faster than torch.where.
+        weight = gone.view(torch.uint8).to(images.dtype)
+        logits = score.logits(images.index_select(0, image).lerp_(fill[image, variant].to(images), weight))
         if not probabilities:  # once, because the check waits for the device
             check_classes(targets, logits.shape[1])
         target = targets[image]
         probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0])
         hits.append(logits.argmax(1) == target)
     return Readout(torch.cat(probabilities).view(batch, count), torch.cat(hits).view(batch, count))
-
-
-def replaced(images: Tensor, gone: Tensor, fill: Tensor) -> Tensor:
-    """Return the images `(B, C, H, W)` with `fill` where `gone`, both of shapes that broadcast to the images'.
-
-    An interpolation with weights 0 and 1 is exact, and several times faster than `torch.where` on a processor.
-    """
-    return torch.lerp(images, fill.to(images), gone.view(torch.uint8).to(images.dtype))
