@@ -400,7 +400,7 @@ def test_augmentation_moves_and_mirrors_and_is_off_by_default() -> None:
     ids=lambda path: path.stem,
 )
 def test_classifier_configs_fit_their_target(path: Path) -> None:
-    node = OmegaConf.load(path)
+    node = OmegaConf.create({"seed": 0, "node": OmegaConf.load(path)}).node  # `seed` is the program's
     parameters = inspect.signature(get_object(node["_target_"])).parameters
     assert set(node) - {"_target_"} <= set(parameters)
     assert path.read_text().startswith("# Builds ")
