@@ -61,6 +61,26 @@ def test_what_is_not_set_is_asked_for_before_anything_heavy(
     assert not heavy
 
 
+def test_a_report_needs_no_torch(tmp_path: Path) -> None:
+    import pandas as pd
+
+    from diffig.evaluation.rows import COLUMNS
+
+    facts = {**dict.fromkeys(COLUMNS, "a"), "protocol": "diffig", "metric": "diffid", "status": "ok"}
+    numbers = dict.fromkeys(("label", "prediction", "n_paths", "steps", "seed", "seconds", "gap"), 0)
+    numbers |= {"forward_images": 1.0, "backward_images": 1.0}
+    rows = [
+        {**facts, **numbers, "method": method, "image_index": index, "value": 0.1 * index + (method == "ig")}
+        for method in ("ig", "spi")
+        for index in range(4)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "rows.parquet")
+    call, heavy = started(tmp_path, "report", f"runs={tmp_path}", "bootstrap.n=100")
+    assert call.returncode == 0, call.stdout + call.stderr
+    assert (tmp_path / "report.html").is_file()
+    assert heavy <= {"pandas", "matplotlib"}
+
+
 BELOW = ("attribution", "classifiers", "data", "diffusion", "guidance", "metrics", "paths")
 OF_PROGRAMS = {"hydra", "omegaconf", "wandb", "matplotlib"}
 

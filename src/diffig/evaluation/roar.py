@@ -16,14 +16,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from diffig.attribution.base import Attributor
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.classifiers.base import Classifier
 from diffig.classifiers.checkpoint import write_atomically
 from diffig.classifiers.module import ClassifierModule
 from diffig.data.batch import collate
 from diffig.data.image_sets import ArrayImages, ImageSet
 from diffig.evaluation.rows import write_json
-from diffig.metrics.base import check_choice
 from diffig.metrics.roar import Removal, kept_masks, without_relevant
 from diffig.scores import ScoreFunction
 

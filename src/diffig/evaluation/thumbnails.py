@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from diffig.evaluation.gallery import heat
 from diffig.evaluation.rows import partial_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILE = "thumbnails.safetensors"
 SMALLEST, LARGEST = 8, 96
@@ -49,6 +48,12 @@ def shrink(images: Tensor, attributions: Tensor, side: int) -> tuple[Tensor, Ten
         attributions: `(B, C, H, W)`.
         side: in pixels.
     """
+    # A report reads thumbnails and makes none: it does without torch.
+    import torch
+    from torch.nn import functional
+
+    from diffig.evaluation.gallery import heat
+
     height, width = images.shape[-2:]
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -242,9 +242,3 @@ def check_classes(targets: Tensor, classes: int) -> None:
             f"targets lie in [{low}, {high}] but the classifier knows the classes 0 to {classes - 1}; "
             "check the labels or use a classifier with more classes"
         )
-
-
-def check_choice(value: str, allowed: object, name: str) -> None:
-    """Return nothing; raise where `value` is not among the values of the `Literal` type `allowed`."""
-    if value not in get_args(allowed):
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {list(get_args(allowed))}")

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.classifiers.checkpoint import load_weights
-from diffig.metrics.base import Explained, Measured, Metric, check_choice, check_classes
-from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of
+from diffig.metrics.base import Explained, Measured, Metric, check_classes
+from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of, read
 from diffig.metrics.replacement import dataset_mean
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -97,7 +97,7 @@ class FFidelity(Metric):
         own = judge is explained.score
         clean = explained.clean_logits if own else judge.logits(explained.images)
         check_classes(explained.targets, clean.shape[1])
-        before = read(clean, explained.targets)
+        before = responses(clean, explained.targets)
         groups = [self._left(explained, rows, judge) for rows in explained.groups()]
         if not own:
             explained.score.charge(judge.cost.forward_images)
@@ -146,7 +146,7 @@ class FFidelity(Metric):
             by_rank = torch.cat([highest, highest.flip(2)], 1)
             gone = by_rank.gather(2, ranks[image][:, None].expand_as(by_rank)).view(-1, 1, *images.shape[2:])
             logits = judge.logits(torch.where(gone, colour, images[image].repeat_interleave(sides, 0)))
-            for column, part in zip(found, read(logits, targets[image].repeat_interleave(sides)), strict=True):
+            for column, part in zip(found, responses(logits, targets[image].repeat_interleave(sides)), strict=True):
                 column.append(part)
         hit, probability = (torch.cat(column).view(len(images), self.n_samples, sides).mean(1) for column in found)
         return hit, probability
@@ -167,7 +167,7 @@ def chosen(draws: Tensor, sizes: Sequence[int], counts: Sequence[int]) -> Tensor
     return torch.stack([(places < size) & (draws <= limit) for size, limit in zip(sizes, limits, strict=True)], 1)
 
 
-def read(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def responses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return whether logits `(N, K)` predict the targets `(N,)`, 0 or 1, and the probability of these, both `(N,)`."""
-    probability = logits.softmax(1).gather(1, targets[:, None])[:, 0]
-    return (logits.argmax(1) == targets).to(probability), probability
+    said = read(logits, targets)
+    return said.hit.to(said.probability), said.probability

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
-from diffig.metrics.base import Explained, Measured, Metric, check_choice
+from diffig.checks import check_at_least, check_choice
+from diffig.metrics.base import Explained, Measured, Metric
 from diffig.metrics.image_information import MEASURES, Information
-from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of
+from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of, read
 from diffig.metrics.pull_push import pull_push
 from diffig.randomness import Streams
 
@@ -124,8 +124,9 @@ class InformationCurves(Metric):
             blurred = pull_push(images[image], given)
             logits = explained.score.logits(blurred)
             found[0].append(MEASURES[self.information](blurred))
-            found[1].append(logits.softmax(1).gather(1, targets[image][:, None])[:, 0])
-            found[2].append((logits.argmax(1) == targets[image]).to(images))
+            said = read(logits, targets[image])
+            found[1].append(said.probability)
+            found[2].append(said.hit.to(images))
         information, probability, hit = (torch.cat(column).view(len(images), -1) for column in found)
         return information, probability, hit
 

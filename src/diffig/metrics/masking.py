@@ -59,10 +59,18 @@ def ranks_of(order: Tensor) -> Tensor:
 
 
 class Readout(NamedTuple):
-    """What the classifier says of V masked copies of each image: both are `(B, V)`."""
+    """What the classifier says of images: the target's softmax probability, and whether it is the prediction, bool.
+
+    Both are `(N,)`; of V masked copies of each of B images, `(B, V)`.
+    """
 
     probability: Tensor
     hit: Tensor
+
+
+def read(logits: Tensor, targets: Tensor) -> Readout:
+    """Return what logits `(N, K)` say of the targets `(N,)`."""
+    return Readout(logits.softmax(1).gather(1, targets[:, None])[:, 0], logits.argmax(1) == targets)
 
 
 def read_masked(
@@ -86,8 +94,7 @@ def read_masked(
     batch, count = len(images), len(removed)
     low, high = torch.tensor(removed, device=images.device, dtype=ranks.dtype).T[..., None, None, None]
     fill = fill.expand(batch, count, *fill.shape[2:])
-    probabilities: list[Tensor] = []
-    hits: list[Tensor] = []
+    found: list[Readout] = []
     for copies in torch.split(torch.arange(batch * count, device=images.device), score.chunk_size):
         image, variant = copies // count, copies % count
         rank = ranks.index_select(0, image)
@@ -95,9 +102,7 @@ def read_masked(
         # Interpolation with weights 0 and 1 is exact, and on a processor several times faster than torch.where.
         weight = gone.view(torch.uint8).to(images.dtype)
         logits = score.logits(images.index_select(0, image).lerp_(fill[image, variant].to(images), weight))
-        if not probabilities:  # once, because the check waits for the device
+        if not found:  # once, because the check waits for the device
             check_classes(targets, logits.shape[1])
-        target = targets[image]
-        probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0])
-        hits.append(logits.argmax(1) == target)
-    return Readout(torch.cat(probabilities).view(batch, count), torch.cat(hits).view(batch, count))
+        found.append(read(logits, targets[image]))
+    return Readout(*(torch.cat(column).view(batch, count) for column in zip(*found, strict=True)))

@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from diffig.metrics.base import Explained, Measured, Metric, check_choice
+from diffig.checks import check_choice
+from diffig.metrics.base import Explained, Measured, Metric
 from diffig.metrics.masking import pixel_map
 from diffig.metrics.reinitialised import layers_of, reinitialised
 from diffig.metrics.similarity import hog, spearman, ssim

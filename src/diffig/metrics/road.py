@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from diffig.metrics.base import Explained, Measured, Metric, check_choice, check_classes
+from diffig.checks import check_choice
+from diffig.metrics.base import Explained, Measured, Metric, check_classes
 from diffig.metrics.diffid import removals
 from diffig.metrics.linear_imputation import linear_imputation
-from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of
+from diffig.metrics.masking import Readout, Reduce, order_of, pixel_map, ranks_of, read
 from diffig.randomness import Streams
 
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
@@ -59,21 +59,21 @@ class Road(Metric):
 
     def _measure(self, explained: Explained) -> Measured:
         parts = [self._read(explained, rows) for rows in explained.groups()]
-        hit, probability = (torch.cat(part) for part in zip(*parts, strict=True))
+        probability, hit = (torch.cat(part).to(explained.images) for part in zip(*parts, strict=True))
         count = len(self.axis)
         curves = [hit[:, :count], hit[:, count:], probability[:, :count], probability[:, count:]]
         gaps = [(lerf - morf).mean(1) for lerf, morf in (curves[:2], curves[2:])]
         return Measured(dict(zip(self.names, gaps, strict=True)), dict(zip(self.curve_names, curves, strict=True)))
 
-    def _read(self, explained: Explained, rows: slice) -> tuple[Tensor, Tensor]:
-        """Whether the target is predicted, and its probability, `(B, 2 n)`: least relevant first, then most."""
+    def _read(self, explained: Explained, rows: slice) -> Readout:
+        """The classifier on the imputed copies, `(B, 2 n)`: least relevant first, then most."""
         images, targets, indices = explained.images[rows], explained.targets[rows], explained.indices[rows]
         order = order_of(pixel_map(explained.maps[rows], self.reduce).flatten(1), self.seed, indices)
         ranks = ranks_of(order).view(len(images), 1, *images.shape[2:])
         noise = Streams(self.seed, indices).normal(tuple(images.shape[1:]), purpose="road").to(images) * self.noise
         removed = torch.tensor(removals(order.shape[1], self.axis), device=images.device)
         low, high = removed.T[..., None, None, None]
-        hits, probabilities = [], []
+        found: list[Readout] = []
         every = torch.arange(len(low) * len(images), device=images.device)
         for copies in every.split(explained.score.chunk_size):
             # Copies that lack the same share stand together: what is solved together takes the longest one's time.
@@ -82,6 +82,5 @@ class Road(Metric):
             filled = linear_imputation(images[image], missing) + noise[image] * missing
             logits = explained.score.logits(filled)
             check_classes(targets, logits.shape[1])
-            hits.append((logits.argmax(1) == targets[image]).to(images))
-            probabilities.append(logits.softmax(1).gather(1, targets[image][:, None])[:, 0])
-        return torch.cat(hits).view(-1, len(images)).T, torch.cat(probabilities).view(-1, len(images)).T
+            found.append(read(logits, targets[image]))
+        return Readout(*(torch.cat(column).view(-1, len(images)).T for column in zip(*found, strict=True)))

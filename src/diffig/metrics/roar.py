@@ -11,9 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from diffig.checks import check_like
+from diffig.checks import check_choice, check_like
 from diffig.data.image_sets import ArrayImages, ImageSet
-from diffig.metrics.base import check_choice
 from diffig.metrics.diffid import removals
 from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of
 from diffig.metrics.replacement import Space, kept_mean
