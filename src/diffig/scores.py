@@ -105,7 +105,7 @@ class ScoreFunction:
 
     @contextlib.contextmanager
     def _without_weights(self) -> Iterator[None]:
-        """No graph towards the classifier's own parameters: half the time on a CPU, and less memory."""
+        """No graph towards the classifier's own parameters: less time and memory."""
         asking = [parameter for parameter in self.classifier.parameters() if parameter.requires_grad]
         for parameter in asking:
             parameter.requires_grad_(False)

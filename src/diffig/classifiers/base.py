@@ -32,8 +32,8 @@ class Classifier(nn.Module):
         std: per channel, positive; the difference is divided by it.
         name: what rows of results call this classifier.
         num_classes: K.
-        channels_last: hand images to the network in that memory layout on a CPU, where convolutions are up to twice as
-            fast in it. The values stay what they are; a network that calls `view` on its features cannot take it.
+        channels_last: hand images to the network in that memory layout on a CPU, where most convolutions are faster in
+            it. The values stay what they are; a network that calls `view` on its features cannot take it.
 
     Attributes:
         checkpoint: file the weights came from; None while they are random.
