@@ -384,6 +384,11 @@ def test_equal_duplicates_count_once_and_conflicts_are_refused(tmp_path: Path) -
     report = build_report(tmp_path, n=50, formats=[])
     assert "2 rows occur more than once with equal values" in report.notices[0]
     assert report.comparisons[0].ranked["diffid"]["images"].tolist() == [2]
+    for file in (tmp_path / "one").rglob("rows.parquet"):  # the first by name: what is kept is not what is told
+        (file.parent / "taken_over.json").write_text("{}")
+    report = build_report(tmp_path, n=50, formats=[])
+    assert not [notice for notice in report.notices if "more than once" in notice], "a job has taken these over"
+    assert report.comparisons[0].ranked["diffid"]["images"].tolist() == [2]
     tiny(tmp_path / "two", {"ig": [1.0, 2.5]})
     with pytest.raises(ValueError, match=r"share a key but not a value.*image_index=1.*pass only one of these runs"):
         build_report(tmp_path, n=50)

@@ -11,6 +11,7 @@ from diffig.evaluation.rows import write_json
 if TYPE_CHECKING:
     import pandas as pd
 
+TAKEN_OVER = "taken_over.json"
 RESULTS = (
     *("rows.parquet", "curves.parquet", "summary.csv", "classes.json"),
     *("attributions.png", "randomization.png", "thumbnails.safetensors"),
@@ -40,5 +41,5 @@ def take_over(twin: Path, output: Path) -> pd.DataFrame:
     for name in RESULTS:
         if (twin / name).is_file():
             shutil.copy2(twin / name, output / name)
-    write_json(output / "taken_over.json", {"from": twin.name})
+    write_json(output / TAKEN_OVER, {"from": twin.name})
     return pd.read_parquet(output / "rows.parquet")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffig.evaluation.report.settings import COMPARISON, GUIDANCE, LATER, SETTING, guidance_columns
+from diffig.evaluation.twins import TAKEN_OVER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +67,8 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     holes = rows.loc[repeated, "value"].isna()
     half_missing = holes != holes.groupby([rows.loc[repeated, k] for k in key], dropna=False).transform("max")
     differs = ((highest - lowest) > 1e-6 * (1 + lowest.abs())) | half_missing
-    runs = ", ".join(sorted(rows.loc[repeated, "run"].unique())[:4])
     if differs.any():
+        runs = ", ".join(sorted(rows.loc[repeated, "run"].unique())[:4])
         example = rows.loc[differs[differs].index[0]]
         named = ", ".join(f"{name}={example[name]}" for name in ("method", "baseline", "seed", "image_index", "metric"))
         raise ValueError(
@@ -75,9 +76,14 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "The same setting was evaluated twice with different results: pass only one of these runs."
         )
     unique = rows.drop_duplicates(key, keep="first").reset_index(drop=True)
-    return unique, [
-        f"{len(rows) - len(unique)} rows occur more than once with equal values ({runs}); each counts once."
-    ]
+    # A job of a sweep that has taken over another's rows says so in its folder; that is meant and needs no notice.
+    taken = {run for run in rows["run"].unique() if (Path(run) / TAKEN_OVER).is_file()}
+    own = rows[~rows["run"].isin(taken)]
+    again = own[own.duplicated(key, keep=False)]
+    if again.empty:
+        return unique, []
+    count, runs = int(again.duplicated(key).sum()), ", ".join(sorted(again["run"].unique())[:4])
+    return unique, [f"{count} rows occur more than once with equal values ({runs}); each counts once."]
 
 
 def read_curves(row_files: list[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
