@@ -25,3 +25,13 @@ def test_unknown_names_and_negative_exponents_are_refused() -> None:
         as_credit("nonsense")
     with pytest.raises(ValueError, match="p=-1"):
         Proportional(p=-1)
+
+
+@pytest.mark.parametrize("credit", [Proportional(), Agreeing()], ids=str)
+def test_features_that_do_not_move_or_have_no_gradient_get_nothing(credit: Credit) -> None:
+    torch.manual_seed(0)
+    gradients, steps, change = torch.randn(1, 2, 1, 4, 4), torch.randn(1, 2, 1, 4, 4), torch.randn(1, 2)
+    steps[..., 0, 0], gradients[..., 1, 1] = 0, 0
+    given = credit.divide(gradients, steps, change)
+    assert not given[..., 0, 0].any()
+    assert not given[..., 1, 1].any()
