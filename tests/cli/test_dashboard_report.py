@@ -25,7 +25,7 @@ def measure(folder: Path, mean: float, **columns: Any) -> None:
     row = {"dataset": "digits", "classifier": "net", "objective": "probability", "baseline": "black", "n_paths": 1}
     row |= {"steps": 8, "seed": 0, "label": 0, "prediction": 0, "seconds": 0.1, "forward_images": 10, "gap": 0.01}
     row |= {"backward_images": 8, "status": "ok", "protocol": "diffig", "sweep": "mine", "rule": "", "nodes": ""}
-    noise = np.random.default_rng(len(str(folder))).normal(0, 0.05, (2, N_IMAGES))
+    noise = np.random.default_rng(list(folder.name.encode())).normal(0, 0.05, (2, N_IMAGES))
     rows = [
         {**row, **columns, "metric": metric, "image_index": i, "value": mean + noise[m, i]}
         for m, metric in enumerate(("diffid", "insertion"))
@@ -49,7 +49,7 @@ def sweep(tmp_path: Path) -> Path:
     for faith in (0.0, 10.0):
         for comp in (0.0, 10.0):
             strengths = {"guidance.lambda_faith": faith, "guidance.lambda_comp": comp, "guidance.omega": 1.0}
-            mean = 0.3 + 0.01 * faith
+            mean = 0.3 + 0.01 * faith - 0.01 * comp
             measure(root / f"latent-{faith}-{comp}", mean, method="diffig_latent", **strengths)
     return root
 
