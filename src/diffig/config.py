@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from diffig.attribution.base import Attributor
+    from diffig.baselines import Baseline
     from diffig.scores import ScoreFunction
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -61,6 +62,28 @@ def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: l
     from diffig.scores import ScoreFunction
 
     cfg = compose("evaluate", [f"method={method}", *(overrides or [])])
-    given = isinstance(classifier, ScoreFunction)
-    score = classifier if given else build(cfg.objective)(classifier)
-    return build(cfg.method)(score, baseline=build(cfg.baseline), seed=cfg.seed)
+    score: ScoreFunction = classifier if isinstance(classifier, ScoreFunction) else build(cfg.objective)(classifier)
+    return build_method(cfg, score, build(cfg.baseline))
+
+
+def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline) -> Attributor:
+    """Return the attributor of a config.
+
+    Args:
+        cfg: of `diffig-evaluate` or `diffig-explain`.
+        score: what is explained.
+        baseline: where its paths start.
+
+    Raises:
+        ValueError: a credit was asked for, and the method has no pieces to divide.
+    """
+    if cfg.credit is not None and "credit" not in cfg.method:
+        options = sorted(Path(CONF_DIR, "method").glob("*.yaml"))
+        able = [option.stem for option in options if "${credit}" in option.read_text()]
+        name = cfg.method._target_.rsplit(".", 1)[-1]
+        raise ValueError(
+            f"credit divides the pieces of a path, and {name} follows none; leave credit out, or choose one of "
+            f"method={','.join(able)}"
+        )
+    attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed)
+    return attributor

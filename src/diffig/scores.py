@@ -36,19 +36,26 @@ class ScoreFunction:
         classifier: maps images `(B, C, H, W)` in [0, 1] to logits `(B, K)`; it is put into evaluation mode only while
             it is being called and leaves as it came (modes, gradients, hooks).
         objective: `probability` (softmax), `logit`, `log_probability`, or `margin` (the target's logit minus the
-            largest other one).
+            largest other one); None leaves it to the method that explains.
         chunk_size: the largest number of images in one call of the classifier; memory follows it.
     """
 
-    def __init__(self, classifier: nn.Module, objective: Objective = "probability", chunk_size: int = 64) -> None:
-        if objective not in get_args(Objective):
+    def __init__(
+        self, classifier: nn.Module, objective: Objective | None = "probability", chunk_size: int = 64
+    ) -> None:
+        if objective is not None and objective not in get_args(Objective):
             raise ValueError(f"objective={objective!r} is unknown; choose one of {list(get_args(Objective))}")
         if chunk_size < 1:
             raise ValueError(f"chunk_size={chunk_size} must be at least 1; it is the number of images in one call")
         self.classifier = classifier
-        self.objective: Objective = objective
+        self.objective: Objective = objective or "probability"
+        self.is_open = objective is None
         self.chunk_size = int(chunk_size)
         self.cost = Cost()
+
+    def settled(self, own: Objective) -> ScoreFunction:
+        """Return a score of the objective `own` where none was named, and this score where one was."""
+        return ScoreFunction(self.classifier, own, self.chunk_size) if self.is_open else self
 
     def reset_cost(self) -> None:
         """Set the running count back to zero."""

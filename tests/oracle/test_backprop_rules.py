@@ -270,10 +270,10 @@ def test_an_unknown_layer_is_answered_with_the_layers():
 
 @pytest.mark.parametrize("name", ["relu", "plain", "cifar_resnet", "squeezenet1_1", "googlenet"])
 def test_fullgrads_terms_sum_to_the_logit(name):
-    net = {"relu": ReLUNet, "plain": lambda: Plain("in-place")}.get(name) or CLASSIFIERS[name][0]
-    net = net().double()
+    build = {"relu": ReLUNet, "plain": lambda: Plain("in-place")}.get(name) or CLASSIFIERS[name][0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
+        net = build().double()
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.2)

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
+from diffig.credit import Credit, as_credit
 from diffig.paths.adversarial import AdversarialPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -28,6 +30,11 @@ class AdversarialGradientIntegration(Attributor):
             one forward and two backward images.
         as_released: the authors' program: steps are measured from the image, so that no path is followed and the sum
             of attributions means nothing; classes are evenly spaced numbers (the target gives way to its neighbour).
+        credit: how steps are divided among the features, an object of `diffig.credit` or its name; gradient times step
+            where none is given.
+
+    Raises:
+        ValueError: a credit that divides changes of the score, and no path that they belong to (`as_released`).
     """
 
     name = "agi"
@@ -43,8 +50,15 @@ class AdversarialGradientIntegration(Attributor):
         step_size: float = 0.05,
         max_steps: int = 20,
         as_released: bool = False,
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
+        self.credit = as_credit(credit or "left")
+        if as_released and self.credit.needs_scores:
+            raise ValueError(
+                f"credit={self.credit} divides what the score does along a path, and as_released=true follows none; "
+                "leave one of them out, or take credit=riemann"
+            )
         self.n_classes = check_at_least(n_classes, 1, "n_classes", "classes that paths head for")
         self.as_released = as_released
         self.path = AdversarialPath(step_size, max_steps, as_released)
@@ -70,14 +84,12 @@ class AdversarialGradientIntegration(Attributor):
         for heads in others.split(max(1, self.score.chunk_size // len(images)), 1):
             count = heads.shape[1]
             points, classes = images.repeat_interleave(count, 0), targets.repeat_interleave(count)
-            ends, paths, spent = points.clone(), torch.zeros_like(points), waste.new_zeros(len(points))
+            ends, walk = points.clone(), Walk(self.credit, self.score, points, classes)
             for step in self.path.walk(points, classes, heads.flatten(), self.score):
-                product = step.gradient * (step.start - step.end)
-                paths[step.rows] += product
-                spent[step.rows] += product.abs().flatten(1).sum(1)
+                walk.add(step.start, step.end, step.gradient, step.rows)
                 ends[step.rows] = step.end
-            attribution += paths.unflatten(0, (-1, count)).sum(1)
-            waste += spent.view(-1, count).sum(1)
+            attribution -= walk.attribution.unflatten(0, (-1, count)).sum(1)  # walked away from the image
+            waste += walk.waste.view(-1, count).sum(1)
             reached = self.score.score(ends, classes).view(-1, count)
             change += (start[:, None] - reached).sum(1)
         return Integral(attribution, attribution.flatten(1).sum(1) - change, waste)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation, aggregate
-from diffig.attribution.integrate import Integral, Rule, integrate
+from diffig.attribution.integrate import Integral, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline, Constant
 from diffig.checks import (
     check_at_least,
+    check_choice,
     check_images,
     check_indices,
     check_like,
@@ -23,29 +24,33 @@ from diffig.checks import (
     check_targets,
     warn_non_finite,
 )
+from diffig.credit import Credit, Rule, as_credit
 from diffig.guidance.retention import Unit, best_mixture, retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
+from diffig.scores import Objective, ScoreFunction
 
 
 class Attributor(ABC):
     """Explains a batch of images; drops into whatever takes a Captum explainer.
 
     Args:
-        score: what is explained; a bare classifier (images in [0, 1] to logits) means its softmax probability.
+        score: what is explained; a bare classifier (images in [0, 1] to logits) means the method's own `objective`.
         baseline: where paths start when `attribute` is given no baselines; black where none is given.
         seed: of all randomness, together with each image's index.
     """
 
     name = "attributor"
+    objective: Objective = "probability"
+    """What the method explains where nobody says what."""
     n_paths = 1
     asks_baseline = True
     """Whether the baseline plays a part; where it plays none, one of several parts would only repeat the map."""
 
     def __init__(self, score: ScoreFunction | nn.Module, baseline: Baseline | None = None, seed: int = 0) -> None:
-        self.score = score if isinstance(score, ScoreFunction) else ScoreFunction(score)
+        given = score if isinstance(score, ScoreFunction) else ScoreFunction(score, None)
+        self.score = given.settled(self.objective)
         self.baseline = baseline or Constant(0.0)
         self.seed = int(seed)
 
@@ -151,7 +156,10 @@ class PathAttributor(Attributor):
         score, baseline, seed: as in `Attributor`.
         path: makes the paths.
         steps: gradients for each path.
-        rule, nodes: of the quadrature, see `integrate`.
+        rule: where the gradients of a Riemann sum are taken, or `idgi`.
+        credit: how pieces are divided among the features, an object of `diffig.credit` or its name; the Riemann sum of
+            `rule` where none is given.
+        nodes: where the path is cut, see `integrate`.
         n_paths: random candidates for each image, made and integrated together.
         aggregation: of the candidates, see `aggregate`.
     """
@@ -165,12 +173,15 @@ class PathAttributor(Attributor):
         *,
         steps: int = 128,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
         n_paths: int = 1,
         aggregation: Aggregation = "mean",
     ) -> None:
         super().__init__(score, baseline, seed)
-        self.path, self.rule, self.nodes, self.aggregation = path, rule, nodes, aggregation
+        self.path, self.nodes, self.aggregation = path, nodes, aggregation
+        check_choice(rule, Rule, "rule")
+        self.credit = as_credit(rule if credit is None else credit)
         self.steps = check_at_least(steps, 1, "steps", "gradients for each path")
         self.n_paths = check_at_least(n_paths, 1, "n_paths", "candidate paths for each image")
         if not path.is_random:
@@ -182,7 +193,7 @@ class PathAttributor(Attributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         path = self._path(images, baselines, targets, streams)
         repeated = candidates(targets, self.n_paths)
-        integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
+        integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         return combine(integral, self.aggregation, Judged(images, baselines, targets, self.score))
 
 

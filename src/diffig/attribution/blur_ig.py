@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Rule
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.scale_space import Padding, ScaleSpacePath, Spacing
 from diffig.scores import ScoreFunction
 
@@ -21,7 +21,7 @@ class BlurIG(PathAttributor):
 
     Args:
         score, baseline, seed: as in `Attributor`.
-        steps, rule, nodes: of the quadrature.
+        steps, rule, credit, nodes: of the integral, see `PathAttributor`.
         sigma_max, reference_side, padding, spacing, truncate: of the path, see `ScaleSpacePath`.
     """
 
@@ -36,6 +36,7 @@ class BlurIG(PathAttributor):
         *,
         steps: int = 128,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
         sigma_max: float = 50.0,
         reference_side: int | None = 224,
@@ -44,4 +45,4 @@ class BlurIG(PathAttributor):
         truncate: float = 4.0,
     ) -> None:
         path = ScaleSpacePath(steps, sigma_max, reference_side, padding, spacing, truncate)
-        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)
+        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, credit=credit, nodes=nodes)

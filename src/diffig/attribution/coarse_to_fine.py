@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Rule
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.basis import Basis
 from diffig.paths.coarse_to_fine import CoarseToFinePath
 from diffig.paths.schedule import Schedule
@@ -20,7 +20,7 @@ class CoarseToFine(PathAttributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         basis, schedule: the coordinates and when each band moves.
-        steps, rule, nodes: of the quadrature; nodes go where the score changes.
+        steps, rule, credit, nodes: of the integral, see `PathAttributor`; nodes go where the score changes.
     """
 
     name = "coarse_to_fine"
@@ -35,7 +35,8 @@ class CoarseToFine(PathAttributor):
         schedule: Schedule | None = None,
         steps: int = 128,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "score",
     ) -> None:
         path = CoarseToFinePath(basis, schedule, n_segments=64)
-        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)
+        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, credit=credit, nodes=nodes)

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral, Rule
+from diffig.attribution.integrate import Integral
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.diffusion.levels import ImageDenoiser
 from diffig.paths.denoising import DenoisingPath
 from diffig.randomness import Streams
@@ -31,7 +32,7 @@ class DDPath(PathAttributor):
         sample_steps, exponent, omega, eta: of the path, see `DenoisingPath`.
         steps: backward images for each path, guidance included.
         n_paths, aggregation: random paths for each image and how they are joined.
-        rule, nodes: of the quadrature.
+        rule, credit, nodes: of the integral, see `PathAttributor`.
 
     Raises:
         ValueError: `steps` do not pay for the guidance.
@@ -55,6 +56,7 @@ class DDPath(PathAttributor):
         n_paths: int = 1,
         aggregation: Aggregation = "mean",
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
     ) -> None:
         path = DenoisingPath(diffusion, sample_steps, exponent, omega, eta)
@@ -64,7 +66,7 @@ class DDPath(PathAttributor):
                 f"steps={steps} backward images do not pay for the {spent} gradients of the guidance; raise steps, "
                 "lower method.sample_steps, or set method.omega=0"
             )
-        options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
+        options = {"rule": rule, "credit": credit, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
         super().__init__(score, path, baseline, seed, steps=steps - spent, **options)  # type: ignore[arg-type]
         self.diffusion, self.omega = diffusion, path.omega
 

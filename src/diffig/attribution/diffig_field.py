@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral, Rule, integrate
+from diffig.attribution.integrate import Integral, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
@@ -37,7 +38,7 @@ class FieldDiffIG(RegionalAttributor):
         steps: backward images for each path, all proposals and their guidance included: what guidance spends the
             quadrature does without.
         n_paths, aggregation: candidates for each image.
-        rule, nodes: of the quadrature; nodes go where the score changes.
+        rule, credit, nodes: of the integral, see `PathAttributor`; nodes go where the score changes.
     """
 
     name = "diffig_field"
@@ -62,6 +63,7 @@ class FieldDiffIG(RegionalAttributor):
         n_paths: int = 1,
         aggregation: Aggregation = "mean",
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "score",
     ) -> None:
         guidance = guidance or Guidance(proposals=4)
@@ -76,7 +78,7 @@ class FieldDiffIG(RegionalAttributor):
         self.space = FieldSpace(basis, schedule, n_knots, (int(grid[0]), int(grid[1])))
         law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
         self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
-        options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
+        options = {"rule": rule, "credit": credit, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
         super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
 
     @property
@@ -92,6 +94,6 @@ class FieldDiffIG(RegionalAttributor):
         judged = Judged(images, baselines, targets, self.score)
         path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
-        integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
+        integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         kept = combine(integral, "best_mixture", judged.repeated(self.n_paths), self.field.guidance.units)
         return combine(kept, self.aggregation, judged, self.field.guidance.units)

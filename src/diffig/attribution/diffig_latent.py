@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from diffig.attribution.aggregate import Aggregation, aggregate
 from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral, Rule, integrate
+from diffig.attribution.integrate import Integral, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.diffusion.latent_prior import LatentPrior, Sampler
 from diffig.diffusion.latent_space import LatentSpace
 from diffig.guidance import Guidance
@@ -45,7 +46,7 @@ class LatentDiffIG(RegionalAttributor):
         steps: backward images for each path.
         n_paths: candidates `N` for each image, sampled, decoded and integrated in one batch.
         aggregation: of the candidates; `best_of` judges them by their retention, `best_guided` by what guidance climbs.
-        rule, nodes: of the quadrature.
+        rule, credit, nodes: of the integral, see `PathAttributor`.
     """
 
     name = "diffig_latent"
@@ -69,6 +70,7 @@ class LatentDiffIG(RegionalAttributor):
         n_paths: int = 1,
         aggregation: Aggregation | Literal["best_guided"] = "mean",
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
     ) -> None:
         law = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
@@ -87,7 +89,7 @@ class LatentDiffIG(RegionalAttributor):
                 "learned.lambda_comp are both 0; set one, or choose aggregation=best_of"
             )
         self.best_guided = aggregation == "best_guided"
-        options = {"rule": rule, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
+        options = {"rule": rule, "credit": credit, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
         super().__init__(score, self.sequences, baseline, seed, steps=steps - spent, **options)  # type: ignore[arg-type]
 
     @property
@@ -101,7 +103,7 @@ class LatentDiffIG(RegionalAttributor):
         repeated = candidates(targets, self.n_paths)
         with borrowed(self.sequences.space.autoencoder, images.device):
             path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)
-            integral = integrate(path, self.score, repeated, self.rule, steps=self.steps, nodes=self.nodes)
+            integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         if self.best_guided:
             return self._best_guided(integral, path)
         return combine(integral, self.aggregation, judged)

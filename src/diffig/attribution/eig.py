@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral, Rule
+from diffig.attribution.integrate import Integral
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
 from diffig.paths.latent_line import LatentLinePath
@@ -22,7 +23,7 @@ class EnhancedIntegratedGradients(PathAttributor):
         score, baseline, seed: as in `Attributor`.
         autoencoder: of images like those explained.
         steps: backward images for each path, and segments of the line; 200 in the comparisons of other papers.
-        rule, nodes: of the quadrature; the midpoint rule by default (published comparisons take a left sum).
+        rule, credit, nodes: of the integral, see `PathAttributor` (published comparisons take a left sum).
         ends: `overwrite` or `residual` put the exact images back, at once (one gradient each for what the first and the
             last reconstruction miss) or spread over the line; `decoded` is the published path between reconstructions,
             whose gap to `F(x) - F(x')` does not go away with more steps.
@@ -39,12 +40,13 @@ class EnhancedIntegratedGradients(PathAttributor):
         autoencoder: Codec,
         steps: int = 128,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
         ends: Ends = "overwrite",
     ) -> None:
         self.autoencoder = autoencoder
         path = LatentLinePath(autoencoder, steps, ends)
-        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)
+        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, credit=credit, nodes=nodes)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         with borrowed(self.autoencoder, images.device):

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
+from diffig.credit import Credit, as_credit
 from diffig.paths.fisher_rao import FisherRaoWalk
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -22,6 +24,8 @@ class FRInGe(Attributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         divergence, max_steps, radius, damping, smoothing, cg_iterations: of the walk, see `FisherRaoWalk`.
+        credit: how steps are divided among the features, an object of `diffig.credit` or its name; the gradient is the
+            mean of both ends'. Gradient times step where none is given.
     """
 
     name = "fringe"
@@ -39,18 +43,19 @@ class FRInGe(Attributor):
         damping: float = 2.0,
         smoothing: float = 2.0,
         cg_iterations: int = 20,
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
+        self.credit = as_credit(credit or "trapezoid")
         self.path = FisherRaoWalk(divergence, max_steps, radius, damping, smoothing, cg_iterations)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        attribution, waste = torch.zeros_like(images), images.new_zeros(len(images))
+        walk = Walk(self.credit, self.score, images, targets)
         points, gradients = images.clone(), torch.zeros_like(images)
         for node in self.path.walk(images, targets, self.score):
             rows = node.rows
-            product = (gradients[rows] + node.gradient) / 2 * (points[rows] - node.points)
-            attribution[rows] += product
-            waste[rows] += product.abs().flatten(1).sum(1)
+            walk.add(points[rows], node.points, (gradients[rows] + node.gradient) / 2, rows)
             points[rows], gradients[rows] = node.points, node.gradient
         start, end = self.score.score(torch.cat([images, points]), targets.repeat(2)).chunk(2)
-        return Integral(attribution, attribution.flatten(1).sum(1) - (start - end), waste)
+        attribution = -walk.attribution  # walked away from the image
+        return Integral(attribution, attribution.flatten(1).sum(1) - (start - end), walk.waste)

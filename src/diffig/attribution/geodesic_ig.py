@@ -10,10 +10,10 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Rule
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
+from diffig.credit import Credit, Rule
 from diffig.paths.geodesic import GeodesicPath
 from diffig.scores import ScoreFunction
 
@@ -25,7 +25,7 @@ class GeodesicIG(PathAttributor):
         score, baseline, seed: as in `Attributor`.
         steps: backward images for each image, both halves together.
         iterations, strength: of the path, see `GeodesicPath`; it has `steps / 2 / iterations` free points.
-        rule, nodes: of the quadrature.
+        rule, credit, nodes: of the integral, see `PathAttributor`.
 
     Raises:
         ValueError: `steps` are fewer than `2 * iterations`.
@@ -43,10 +43,11 @@ class GeodesicIG(PathAttributor):
         iterations: int = 4,
         strength: float = 10.0,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
     ) -> None:
         check_at_least(iterations, 1, "iterations", "looks at all points of the path; 1 leaves the straight line")
         check_at_least(steps, 2 * iterations, "steps", "half of them must give each iteration a point to move")
         path = GeodesicPath(steps // 2 // iterations, iterations, strength)
         left = steps - path.backward_images
-        super().__init__(score, path, baseline, seed, steps=left, rule=rule, nodes=nodes)
+        super().__init__(score, path, baseline, seed, steps=left, rule=rule, credit=credit, nodes=nodes)

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
+from diffig.credit import Credit, as_credit
 from diffig.paths.guided import GuidedPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -20,6 +22,8 @@ class GuidedIntegratedGradients(Attributor):
         score, baseline, seed: as in `Attributor`.
         steps: `T`.
         fraction, max_distance: of the path, see `GuidedPath`.
+        credit: how steps are divided among the features, an object of `diffig.credit` or its name; the gradient is the
+            one that chose the step. Gradient times step where none is given.
     """
 
     name = "gig"
@@ -33,17 +37,16 @@ class GuidedIntegratedGradients(Attributor):
         steps: int = 128,
         fraction: float = 0.25,
         max_distance: float = 0.02,
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
+        self.credit = as_credit(credit or "left")
         self.steps = steps
         self.path = GuidedPath(steps, fraction, max_distance)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        attribution = torch.zeros_like(images)
-        waste = images.new_zeros(len(images))
+        walk = Walk(self.credit, self.score, baselines, targets)
         for old, new, gradient in self.path.walk(images, baselines, targets, self.score):
-            product = gradient * (new - old)
-            attribution += product
-            waste += product.abs().flatten(1).sum(1)
+            walk.add(old, new, gradient)
         start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
-        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
+        return Integral(walk.attribution, walk.attribution.flatten(1).sum(1) - (end - start), walk.waste)

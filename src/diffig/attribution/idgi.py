@@ -21,7 +21,7 @@ class IDGI(PathAttributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         path: the straight line by default; a path that is made with gradients (Guided IG's) costs them on top.
-        steps, nodes: of the quadrature; where the steps are the path's own segments nothing is cut short.
+        steps, nodes: pieces and where they are cut; where the steps are the path's own segments nothing is cut short.
         n_paths, aggregation: of a random path's candidates.
     """
 
@@ -45,7 +45,7 @@ class IDGI(PathAttributor):
             baseline,
             seed,
             steps=steps,
-            rule="idgi",
+            credit="idgi",
             nodes=nodes,
             n_paths=n_paths,
             aggregation=aggregation,

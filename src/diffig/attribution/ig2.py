@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from diffig.attribution.banked import BankedAttributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
+from diffig.credit import Credit, as_credit
 from diffig.paths.counterfactual import GradPath
 from diffig.paths.representation import represent
 from diffig.randomness import Streams
@@ -37,6 +39,8 @@ class IG2(BankedAttributor):
         as_released: as in the comparisons of the DiffIG authors: references of any class, steps so short that a path
             hardly leaves the image (length 0.0045 in pixels, whatever the image's size), no clipping, and gradients at
             the start of each step in place of its middle.
+        credit: how steps are divided among the features, an object of `diffig.credit` or its name; gradient times step
+            where none is given.
 
     Raises:
         ValueError: an empty bank, or one of other images' size.
@@ -56,8 +60,10 @@ class IG2(BankedAttributor):
         travel: float = 0.52,
         layer: str | None = None,
         as_released: bool = False,
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed, references=references)
+        self.credit = as_credit(credit or "midpoint")
         self.n_references = check_at_least(n_references, 1, "n_references", "paths for each image")
         self.steps = check_at_least(steps, 2, "steps", "one gradient makes a step of the path, one integrates it")
         self.travel, self.layer, self.as_released = travel, layer, as_released
@@ -101,13 +107,13 @@ class IG2(BankedAttributor):
         attribution, waste = torch.zeros_like(images), images.new_zeros(len(images))
         reached = torch.zeros_like(waste)
         for wanted in self.choose(images, targets, streams).unbind(1):
-            end = images
+            end, walk = images, Walk(self.credit, self.score, images, targets)
             for old, new in path.walk(images, wanted, self.score):
                 at = old if self.as_released else (old + new) / 2
-                product = self.score.value_and_grad(at, targets)[1] * (old - new) / self.n_references
-                attribution += product
-                waste += product.abs().flatten(1).sum(1)
+                walk.add(old, new, self.score.value_and_grad(at, targets)[1])
                 end = new
+            attribution -= walk.attribution / self.n_references  # walked away from the image
+            waste += walk.waste / self.n_references
             reached += self.score.score(end, targets) / self.n_references
         gap = attribution.flatten(1).sum(1) - (self.score.score(images, targets) - reached)
         return Integral(attribution, gap, waste)

@@ -1,23 +1,20 @@
-"""Gradients integrated along a path, streaming: memory follows the chunk and not the number of nodes.
+"""A path, cuts and a credit make an attribution, streaming: memory follows the chunk and not the number of pieces.
 
-Notation: breaks `0 = s_0 < ... < s_M = T` on a path `P`, `dP_k = P(s_{k+1}) - P(s_k)`, `g = grad F`.
-`left`: sum g(P(s_k)) dP_k; `right`: g(P(s_{k+1})); `midpoint`: g((P(s_k) + P(s_{k+1})) / 2); `trapezoid`: the mean of
-left and right; `idgi` (Yang, Wang and Bilgic 2023): sum g_k^2 (F_{k+1} - F_k) / |g_k|^2, which telescopes.
+Notation: cuts `0 = s_0 < ... < s_M = T` on a path `P`, pieces `dP_k = P(s_{k+1}) - P(s_k)` with `dF_k` their change of
+the score, and a credit that says what each feature gets of a piece, see `diffig.credit`.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diffig.attribution.quadrature import Nodes, breaks
-from diffig.checks import check_choice
+from diffig.attribution.quadrature import Nodes, cut
+from diffig.credit import Credit, as_credit
 from diffig.paths.path import Path
 from diffig.scores import ScoreFunction
-
-Rule = Literal["left", "right", "midpoint", "trapezoid", "idgi"]
 
 
 class Integral(NamedTuple):
@@ -25,7 +22,8 @@ class Integral(NamedTuple):
 
     attribution: `(B, C, H, W)`.
     gap: `(B,)` sum of the attribution minus `F(x) - F(x')`; 0 where completeness holds exactly.
-    waste: `(B,)` attribution mass spent, sum over nodes of `|g dP|`; at least `|F(x) - F(x')|` in the limit.
+    waste: `(B,)` attribution mass spent, the sum over pieces of the sizes of what features get; at least
+        `|F(x) - F(x')|` in the limit.
     """
 
     attribution: Tensor
@@ -37,7 +35,7 @@ def integrate(
     path: Path,
     score: ScoreFunction,
     targets: Tensor,
-    rule: Rule = "midpoint",
+    credit: Credit | str = "midpoint",
     *,
     steps: int | None = None,
     nodes: Nodes = "uniform",
@@ -48,23 +46,24 @@ def integrate(
         path: a batch of `B` paths.
         score: what is explained; its chunk size bounds the memory.
         targets: `(B,)` classes.
-        rule: `left | right | midpoint | trapezoid | idgi`.
+        credit: how pieces are divided; `left | right | midpoint | trapezoid` are Riemann sums, other names those of
+            `diffig.credit.CREDITS`.
         steps: pieces `M` the path is cut into; the path's own `T` where none is given. Gradients for each image:
             `M`, and one more for `trapezoid`.
         nodes: `uniform` in the path's own time, `score` (where the score changes; forward passes only to find out)
             or `arc_length`.
     """
-    check_choice(rule, Rule, "rule")
+    credit = as_credit(credit)
     if targets.shape != (len(path),):
         raise ValueError(f"targets has shape {tuple(targets.shape)}; this batch holds {len(path)} paths")
-    cuts = breaks(path, score, targets, path.n_segments if steps is None else steps, nodes)
-    first, last = path.endpoints
-    # One call for both ends: what the attribution ought to sum to.
-    start, end = score.score(torch.cat([first, last]), targets.repeat(2)).chunk(2)
-    if rule == "idgi":
-        attribution, waste = _idgi(path, score, targets, cuts, end)
+    ask = credit.needs_scores and credit.where != "left"  # left gradients bring their scores along
+    cuts, scores = cut(path, score, targets, path.n_segments if steps is None else steps, nodes, ask)
+    if scores is None:
+        # One call for both ends: what the attribution ought to sum to.
+        start, end = score.score(torch.cat(path.endpoints), targets.repeat(2)).chunk(2)
     else:
-        attribution, waste = _riemann(path, score, targets, cuts, rule)
+        start, end = scores[:, 0], scores[:, -1]
+    attribution, waste = _add_up(path, score, targets, cuts, scores, end, credit)
     if path.intended is not None:
         start, end = score.score(torch.cat(path.intended), targets.repeat(2)).chunk(2)
     return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
@@ -84,47 +83,57 @@ def _gradients(score: ScoreFunction, points: Tensor, targets: Tensor) -> tuple[T
     return values.view(-1, count), gradients.view_as(points)
 
 
-def _riemann(path: Path, score: ScoreFunction, targets: Tensor, cuts: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+class _Held(NamedTuple):
+    """A piece that waits for the score at its end: score at its start `(B, 1)`, gradient and step."""
+
+    value: Tensor
+    gradient: Tensor
+    step: Tensor
+
+
+def _add_up(
+    path: Path,
+    score: ScoreFunction,
+    targets: Tensor,
+    cuts: Tensor,
+    scores: Tensor | None,
+    end: Tensor,
+    credit: Credit,
+) -> tuple[Tensor, Tensor]:
+    """The sum over pieces of what each feature gets `(B, C, H, W)`, and of its size `(B,)`."""
     attribution = torch.zeros_like(path.images)
     waste = attribution.new_zeros(len(path))
-    carried: Tensor | None = None  # the trapezoid shares the gradient at the border of two chunks
+
+    def add(gradients: Tensor, steps: Tensor, change: Tensor | None) -> None:
+        products = credit.divide(gradients, steps, change)
+        attribution.add_(products.sum(1))
+        waste.add_(products.abs().flatten(1).sum(1))
+
+    edge: Tensor | None = None  # the trapezoid shares the gradient at the border of two chunks
+    held: _Held | None = None
     for start, stop in _pieces(path, cuts, score.chunk_size):
         points = path.at(cuts[:, start : stop + 1])
         steps = points.diff(dim=1)
-        if rule == "trapezoid":
-            fresh = _gradients(score, points if carried is None else points[:, 1:], targets)[1]
-            gradients = fresh if carried is None else torch.cat([carried, fresh], 1)
-            carried = gradients[:, -1:]
+        if credit.where == "trapezoid":
+            fresh = _gradients(score, points if edge is None else points[:, 1:], targets)[1]
+            gradients = fresh if edge is None else torch.cat([edge, fresh], 1)
+            edge = gradients[:, -1:]
             gradients = (gradients[:, 1:] + gradients[:, :-1]) / 2
         else:
-            at = {"left": points[:, :-1], "right": points[:, 1:]}.get(rule)
-            at = (points[:, :-1] + points[:, 1:]) / 2 if at is None else at
-            gradients = _gradients(score, at, targets)[1]
-        products = gradients * steps
-        attribution += products.sum(1)
-        waste += products.abs().flatten(1).sum(1)
+            at = {"left": points[:, :-1], "right": points[:, 1:]}.get(credit.where)
+            values, gradients = _gradients(score, (points[:, :-1] + points[:, 1:]) / 2 if at is None else at, targets)
+        if not credit.needs_scores:
+            add(gradients, steps, None)
+        elif scores is not None:
+            add(gradients, steps, scores[:, start : stop + 1].diff(dim=1))
+        else:
+            if held is not None:
+                values, gradients, steps = (
+                    torch.cat(pair, 1) for pair in zip(held, (values, gradients, steps), strict=True)
+                )
+            if values.shape[1] > 1:
+                add(gradients[:, :-1], steps[:, :-1], values.diff(dim=1))
+            held = _Held(values[:, -1:], gradients[:, -1:], steps[:, -1:])
+    if held is not None:
+        add(held.gradient, held.step, end[:, None] - held.value)
     return attribution, waste
-
-
-def _idgi(path: Path, score: ScoreFunction, targets: Tensor, cuts: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
-    attribution = torch.zeros_like(path.images)
-    waste = attribution.new_zeros(len(path))
-    pending: tuple[Tensor, Tensor] | None = None  # the last node waits for the score of the next
-    for start, stop in _pieces(path, cuts, score.chunk_size):
-        values, gradients = _gradients(score, path.at(cuts[:, start:stop]), targets)
-        # Measured by the largest: the squares alone underflow where the score is saturated.
-        largest = gradients.abs().amax((2, 3, 4), keepdim=True)
-        squares = (gradients / torch.where(largest == 0, 1, largest)).square()
-        size = squares.sum((2, 3, 4), keepdim=True)
-        shares = squares / torch.where(size == 0, 1, size)
-        if pending is not None:
-            values = torch.cat([pending[0], values], 1)
-            shares = torch.cat([pending[1], shares], 1)
-        change = values.diff(dim=1)
-        products = shares[:, :-1] * change[..., None, None, None]
-        attribution += products.sum(1)
-        waste += products.abs().flatten(1).sum(1)
-        pending = values[:, -1:], shares[:, -1:]
-    assert pending is not None
-    final = pending[1][:, 0] * (end - pending[0][:, 0])[:, None, None, None]
-    return attribution + final, waste + final.abs().flatten(1).sum(1)

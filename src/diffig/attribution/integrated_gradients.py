@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Rule
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.straight import StraightPath
 from diffig.scores import ScoreFunction
 
@@ -17,7 +17,7 @@ class IntegratedGradients(PathAttributor):
 
     Args:
         score, baseline, seed: as in `Attributor`.
-        steps, rule, nodes: of the quadrature; the midpoint rule by default (the paper draws a right sum).
+        steps, rule, credit, nodes: of the integral, see `PathAttributor` (the paper draws a right sum).
     """
 
     name = "ig"
@@ -30,6 +30,7 @@ class IntegratedGradients(PathAttributor):
         *,
         steps: int = 128,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
     ) -> None:
-        super().__init__(score, StraightPath(), baseline, seed, steps=steps, rule=rule, nodes=nodes)
+        super().__init__(score, StraightPath(), baseline, seed, steps=steps, rule=rule, credit=credit, nodes=nodes)

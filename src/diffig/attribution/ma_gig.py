@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from diffig.attribution.guided_ig import GuidedIntegratedGradients
 from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
+from diffig.credit import Credit
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
 from diffig.paths.latent_greedy import LatentGreedyPath, Partial
@@ -26,6 +27,7 @@ class ManifoldGuidedIG(GuidedIntegratedGradients):
         autoencoder: of images like those explained.
         steps: `T`, and backward images for each path.
         fraction, max_distance, partial: of the walk, see `LatentGreedyPath`.
+        credit: how steps are divided, see `GuidedIntegratedGradients`.
         ends: `residual` spreads what reconstructions miss over the walk, which is then complete in the limit of many
             steps; `overwrite` leaves it to the first and the last step and a left rule crosses each with one gradient,
             however many steps there are; `decoded` is the published walk, see `EnhancedIntegratedGradients`.
@@ -45,8 +47,10 @@ class ManifoldGuidedIG(GuidedIntegratedGradients):
         max_distance: float = 1.0,
         partial: Partial = "lerp",
         ends: Ends = "residual",
+        credit: Credit | str | None = None,
     ) -> None:
-        super().__init__(score, baseline, seed, steps=steps, fraction=fraction, max_distance=max_distance)
+        options = {"fraction": fraction, "max_distance": max_distance, "credit": credit}
+        super().__init__(score, baseline, seed, steps=steps, **options)  # type: ignore[arg-type]
         self.autoencoder = autoencoder
         self.path = LatentGreedyPath(autoencoder, steps, fraction, max_distance, partial=partial, ends=ends)
 

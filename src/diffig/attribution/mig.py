@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral, Rule
+from diffig.attribution.integrate import Integral
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
 from diffig.paths.latent_geodesic import LatentGeodesicPath, Sweep
@@ -31,7 +32,7 @@ class ManifoldIntegratedGradients(PathAttributor):
             images of the classifier.
         n_knots: segments `T` of the geodesic.
         sweeps, step_size, line_search, tolerance, sweep: of its relaxation, see `LatentGeodesicPath`.
-        rule, nodes: of the quadrature.
+        rule, credit, nodes: of the integral, see `PathAttributor`.
         ends: as in `EnhancedIntegratedGradients`.
         as_released: the released code's attribution, between reconstructions whatever `ends` says; its `steps`
             gradients lie evenly from `P_0` to `P_T` (on the points themselves where `steps = n_knots + 1`), `rule` and
@@ -55,6 +56,7 @@ class ManifoldIntegratedGradients(PathAttributor):
         tolerance: float = 1e-2,
         sweep: Sweep = "red_black",
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
         ends: Ends = "overwrite",
         as_released: bool = False,
@@ -70,7 +72,7 @@ class ManifoldIntegratedGradients(PathAttributor):
             tolerance=tolerance,
             sweep=sweep,
         )
-        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)
+        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, credit=credit, nodes=nodes)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         with borrowed(self.autoencoder, images.device):

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.quadrature import scores
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
+from diffig.credit import Credit, as_credit
 from diffig.paths.straight import StraightPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -33,6 +35,8 @@ class PathWeightedIG(Attributor):
         p, q: of the Beta law on the line; 1 and 1 are even, a large `p` looks near the image, a large `q` near the
             baseline.
         sampled: the sampled form.
+        credit: how cells are divided among the features before they are weighted, an object of `diffig.credit` or its
+            name; the gradient is that of the cell's middle. Gradient times step where none is given.
     """
 
     name = "path_weighted_ig"
@@ -47,8 +51,10 @@ class PathWeightedIG(Attributor):
         p: float = 1.0,
         q: float = 1.0,
         sampled: bool = False,
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
+        self.credit = as_credit(credit or "midpoint")
         if not (p > 0 and q > 0):
             raise ValueError(f"p={p} and q={q} must both be positive; 1 and 1 weigh the whole line alike")
         self.steps = check_at_least(steps, 1, "steps", "gradients along the straight line")
@@ -71,15 +77,19 @@ class PathWeightedIG(Attributor):
         path = StraightPath().generate(images, baselines, targets, self.score)
         start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
         weights, held = (torch.from_numpy(part).to(images) for part in self.weights())
-        difference = (images - baselines) / self.steps
+        difference = ((images - baselines) / self.steps)[:, None].expand(-1, self.steps, -1, -1, -1)
+        cuts = torch.linspace(0, 1, self.steps + 1, device=images.device, dtype=images.dtype).expand(len(images), -1)
+        change = scores(path, self.score, targets, cuts).diff(dim=1) if self.credit.needs_scores else None
         attribution = torch.zeros_like(images)
         waste, mean_start = images.new_zeros(len(images)), images.new_zeros(len(images))
         for cells in torch.arange(self.steps, device=images.device).split(max(1, self.score.chunk_size // len(images))):
             points = path.at(((cells.to(images) + 0.5) / self.steps).expand(len(images), -1))
             values, gradients = self.score.value_and_grad(points.flatten(0, 1), targets.repeat_interleave(len(cells)))
-            products = gradients.view_as(points) * weights[cells, None, None, None] * difference[:, None]
+            part = None if change is None else change[:, cells]
+            products = self.credit.divide(gradients.view_as(points), difference[:, cells], part)
+            products = products * weights[cells, None, None, None]
             attribution += products.sum(1)
             waste += products.abs().flatten(1).sum(1)
             mean_start += values.view(len(images), -1) @ held[cells]
-        change = end - (mean_start if self.sampled else start)
-        return Integral(attribution, attribution.flatten(1).sum(1) - change, waste)
+        wanted = end - (mean_start if self.sampled else start)
+        return Integral(attribution, attribution.flatten(1).sum(1) - wanted, waste)

@@ -6,7 +6,7 @@ clock says. Gradients are dear and forward passes cheap: `score` looks first and
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,38 @@ from diffig.paths.path import Path
 from diffig.scores import ScoreFunction
 
 Nodes = Literal["uniform", "score", "arc_length"]
+
+
+class Cuts(NamedTuple):
+    """positions: `(B, M + 1)`, rising from 0 to T. scores: `(B, M + 1)` there, None where nobody asked."""
+
+    positions: Tensor
+    scores: Tensor | None
+
+
+def cut(
+    path: Path, score: ScoreFunction, targets: Tensor, steps: int, nodes: Nodes = "uniform", ask: bool = False
+) -> Cuts:
+    """Return where each path is cut and, where `ask` says so, the scores there.
+
+    With `nodes=score` and scores asked for, the cuts are chosen among the places that were looked at to choose them,
+    `2 steps + 1` of an even grid: no forward image is spent twice.
+
+    Args:
+        path, score, targets, steps, nodes: as in `breaks`.
+        ask: whether scores at the cuts are needed, `steps + 1` forward images for each path.
+    """
+    if not ask:
+        return Cuts(breaks(path, score, targets, steps, nodes), None)
+    if nodes != "score":
+        positions = breaks(path, score, targets, steps, nodes)
+        return Cuts(positions, scores(path, score, targets, positions))
+    check_at_least(steps, 1, "steps", "the integral needs at least one piece")
+    cells = 2 * steps
+    probes = torch.linspace(0, path.n_segments, cells + 1, device=path.images.device, dtype=path.images.dtype)
+    seen = scores(path, score, targets, probes.expand(len(path), -1))
+    chosen = _rising(_places(seen.diff(dim=1).abs(), steps) * cells, cells)
+    return Cuts(probes[chosen], seen.gather(1, chosen))
 
 
 def breaks(path: Path, score: ScoreFunction, targets: Tensor, steps: int, nodes: Nodes = "uniform") -> Tensor:
@@ -50,10 +82,7 @@ def place(mass: Tensor, steps: int, n_segments: int, floor: float = 0.1) -> Tens
             path; with fewer that would leave too little to place, and knots are ignored.
         floor: share of the mass spread evenly, so that a flat stretch is not skipped blindly.
     """
-    mass = torch.where(mass.isfinite(), mass, 0)
-    total = mass.sum(1, keepdim=True)
-    mass = torch.where(total > 0, mass / torch.where(total > 0, total, 1), 1 / mass.shape[1])
-    mass = (1 - floor) * mass + floor / mass.shape[1]
+    mass = _blended(mass, floor)
     if steps < 2 * n_segments:
         return _quantiles(mass, torch.linspace(0, 1, steps + 1, device=mass.device, dtype=mass.dtype), n_segments)
     in_segment = mass.unflatten(1, (n_segments, -1))
@@ -75,6 +104,25 @@ def place(mass: Tensor, steps: int, n_segments: int, floor: float = 0.1) -> Tens
     return torch.cat([position, torch.full_like(position[:, :1], n_segments)], 1)
 
 
+def _places(mass: Tensor, steps: int, floor: float = 0.1) -> Tensor:
+    """Quantiles `(B, steps + 1)` in [0, 1] of `mass` `(B, R)` on even cells, a share `floor` of it spread evenly."""
+    return _quantiles(_blended(mass, floor), torch.linspace(0, 1, steps + 1).to(mass), 1)
+
+
+def _blended(mass: Tensor, floor: float) -> Tensor:
+    mass = torch.where(mass.isfinite(), mass, 0)
+    total = mass.sum(1, keepdim=True)
+    mass = torch.where(total > 0, mass / torch.where(total > 0, total, 1), 1 / mass.shape[1])
+    return (1 - floor) * mass + floor / mass.shape[1]
+
+
+def _rising(places: Tensor, last: int) -> Tensor:
+    """The whole numbers nearest to rising `places` `(B, n + 1)` that rise by at least 1 from 0 to `last`."""
+    step = torch.arange(places.shape[1], device=places.device)
+    room = (places.round().long() - step).clamp(min=0).cummax(1).values
+    return room.clamp(max=last - (places.shape[1] - 1)) + step
+
+
 def _quantiles(mass: Tensor, levels: Tensor, n_segments: int) -> Tensor:
     cumulative = torch.cat([torch.zeros_like(mass[:, :1]), mass.cumsum(1)], 1)
     position = _inverse(cumulative, levels.expand(len(mass), -1).contiguous()) * n_segments
@@ -92,12 +140,17 @@ def _inverse(cumulative: Tensor, levels: Tensor) -> Tensor:
 
 def _score_change(path: Path, score: ScoreFunction, targets: Tensor, probes: Tensor) -> Tensor:
     """|change of the score| `(B, cells)` over each cell."""
+    return scores(path, score, targets, probes.expand(len(path), -1)).diff(dim=1).abs()
+
+
+def scores(path: Path, score: ScoreFunction, targets: Tensor, positions: Tensor) -> Tensor:
+    """Return the scores `(B, n)` at positions `(B, n)` of a batch of paths, as many at a time as the chunk holds."""
     width = max(1, score.chunk_size // len(path))
     values = []
-    for chunk in probes.split(width):
-        points = path.at(chunk.expand(len(path), -1)).flatten(0, 1)
-        values.append(score.score(points, targets.repeat_interleave(len(chunk))).view(len(path), -1))
-    return torch.cat(values, 1).diff(dim=1).abs()
+    for chunk in positions.split(width, 1):
+        points = path.at(chunk).flatten(0, 1)
+        values.append(score.score(points, targets.repeat_interleave(chunk.shape[1])).view(len(path), -1))
+    return torch.cat(values, 1)
 
 
 def _length(path: Path, score: ScoreFunction, probes: Tensor) -> Tensor:

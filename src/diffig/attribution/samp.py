@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least, check_choice
+from diffig.credit import Credit, as_credit
 from diffig.paths.greedy_pixels import GreedyPixelPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -32,6 +34,8 @@ class SAMP(Attributor):
         directions: `both`, or one of `insertion` and `deletion` with all the steps.
         insertion_from: where insertion starts in place of the baseline; the authors take the blurred image there and
             black for deletion. The gap is then against the mean score of both starts.
+        credit: how steps are divided among the features, an object of `diffig.credit` or its name; the gradient is the
+            one that chose the step, its running mean with momentum. Gradient times step where none is given.
     """
 
     name = "samp"
@@ -49,8 +53,10 @@ class SAMP(Attributor):
         momentum: float | None = None,
         directions: Directions = "both",
         insertion_from: Baseline | None = None,
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
+        self.credit = as_credit(credit or "left")
         momentum = self.default_momentum if momentum is None else momentum
         check_choice(directions, Directions, "directions")
         self.steps = check_at_least(steps, 2 if directions == "both" else 1, "steps", "gradients over all directions")
@@ -74,16 +80,12 @@ class SAMP(Attributor):
 
     def _along(self, path: GreedyPixelPath, images: Tensor, baselines: Tensor, targets: Tensor) -> Integral:
         """The integral of one path, from `baselines` to `images` in whichever direction it is walked."""
-        attribution = torch.zeros_like(images)
-        waste = images.new_zeros(len(images))
+        walk = Walk(self.credit, self.score, images if path.direction == "deletion" else baselines, targets)
         for old, new, gradient in path.walk(images, baselines, targets, self.score):
-            product = gradient * (new - old)
-            attribution += product
-            waste += product.abs().flatten(1).sum(1)
-        if path.direction == "deletion":
-            attribution = -attribution
+            walk.add(old, new, gradient)
+        attribution = -walk.attribution if path.direction == "deletion" else walk.attribution
         start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
-        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
+        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), walk.waste)
 
 
 class SAMPPlusPlus(SAMP):

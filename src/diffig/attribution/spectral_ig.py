@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Rule
 from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.spectral import Gate, Pattern, SpectralPath
 from diffig.scores import ScoreFunction
 
@@ -17,7 +17,7 @@ class SpectralIG(PathAttributor):
 
     Args:
         score, baseline, seed: as in `Attributor`.
-        steps, rule, nodes: of the quadrature (the authors' is the left sum with 199 gradients).
+        steps, rule, credit, nodes: of the integral, see `PathAttributor` (the authors': a left sum of 199).
         basis, overlap, gate, n_bands: of the path, see `SpectralPath`; an overlap of 1 is Integrated Gradients.
     """
 
@@ -31,6 +31,7 @@ class SpectralIG(PathAttributor):
         *,
         steps: int = 128,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
         basis: Pattern = "svd",
         overlap: float = 0.4,
@@ -38,4 +39,4 @@ class SpectralIG(PathAttributor):
         n_bands: int = 5,
     ) -> None:
         path = SpectralPath(basis, overlap, gate, n_bands, n_segments=steps)
-        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, nodes=nodes)
+        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, credit=credit, nodes=nodes)

@@ -8,8 +8,8 @@ from torch import nn
 
 from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Rule
 from diffig.baselines import Baseline
+from diffig.credit import Credit, Rule
 from diffig.paths.stick_breaking import StickBreakingPath
 from diffig.scores import ScoreFunction
 
@@ -23,7 +23,7 @@ class StickBreakingIntegration(PathAttributor):
         n_paths: random paths for each image; the paper does not say how many it used.
         concentration: `a`, or a range; 10 is the paper's best.
         cell_size: side of the squares that share one process; 1 is the paper's.
-        rule: of the quadrature; each gradient is taken in the middle of a segment by default.
+        rule, credit: of the integral, see `PathAttributor`; its pieces are the path's segments.
         aggregation: of the candidates.
     """
 
@@ -40,7 +40,9 @@ class StickBreakingIntegration(PathAttributor):
         concentration: float | Sequence[float] = 10.0,
         cell_size: int = 1,
         rule: Rule = "midpoint",
+        credit: Credit | str | None = None,
         aggregation: Aggregation = "mean",
     ) -> None:
         path = StickBreakingPath(steps, concentration, cell_size)
-        super().__init__(score, path, baseline, seed, steps=steps, rule=rule, n_paths=n_paths, aggregation=aggregation)
+        options = {"rule": rule, "credit": credit, "n_paths": n_paths, "aggregation": aggregation}
+        super().__init__(score, path, baseline, seed, steps=steps, **options)  # type: ignore[arg-type]

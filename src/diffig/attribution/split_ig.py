@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
+from diffig.attribution.quadrature import scores
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
+from diffig.credit import Credit, Riemann, as_credit
 from diffig.paths.straight import StraightPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -54,6 +56,7 @@ def split(
     phi: float = 0.9,
     crossing: Crossing = "first",
     rule: SplitRule = "midpoint",
+    credit: Credit | None = None,
 ) -> Split:
     """Return both parts, where they meet, and what the saturated part holds; one pass of `steps` gradients.
 
@@ -65,10 +68,15 @@ def split(
         phi: `phi` in (0, 1).
         crossing: `first`, seen from the baseline, or `last`, which a score that is not monotone does not mislead.
         rule: where a cell's node lies; the authors' is `right`.
+        credit: how cells are divided among the features; gradient times step where none is given.
     """
     path = StraightPath().generate(images, baselines, targets, score)
     start, end = score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
     change = end - start
+    credit = credit or Riemann()
+    edges = torch.arange(steps + 1, device=images.device).to(images) / steps
+    along = scores(path, score, targets, edges.expand(len(images), -1)).diff(dim=1) if credit.needs_scores else None
+    pieces = ((images - baselines) / steps)[:, None].expand(-1, steps, -1, -1, -1)
     # From the end that the rule looks from, cells are near until the first that breaks the run.
     cells = torch.arange(steps, device=images.device)
     cells = cells if crossing == "first" else cells.flip(0)
@@ -84,7 +92,8 @@ def split(
         run = running[:, None] & (~beyond if crossing == "first" else beyond).long().cumprod(1).bool()
         running = run[:, -1]
         count += run.sum(1)
-        products = gradients.view_as(points) * ((images - baselines) / steps)[:, None]
+        part = None if along is None else along[:, group]
+        products = credit.divide(gradients.view_as(points), pieces[:, group], part)
         inside = run[..., None, None, None]
         near += torch.where(inside, products, 0).sum(1)
         far += torch.where(inside, 0, products).sum(1)
@@ -111,6 +120,8 @@ class SplitIG(Attributor):
         score, baseline, seed: as in `Attributor`.
         part: `left` (Left IG), `right` (the saturated part), or `full`, which is Integrated Gradients.
         steps, phi, crossing, rule: as in `split`; .9 is what later papers take, the authors' notebook has .9 and .95.
+        credit: how cells are divided among the features, an object of `diffig.credit` or its name; gradient times step
+            where none is given.
     """
 
     name = "split_ig"
@@ -126,6 +137,7 @@ class SplitIG(Attributor):
         phi: float = 0.9,
         crossing: Crossing = "first",
         rule: SplitRule = "midpoint",
+        credit: Credit | str | None = None,
     ) -> None:
         super().__init__(score, baseline, seed)
         for name, value, kind in (("part", part, Part), ("crossing", crossing, Crossing), ("rule", rule, SplitRule)):
@@ -134,12 +146,13 @@ class SplitIG(Attributor):
         if not 0 < phi < 1:
             raise ValueError(f"phi={phi} must lie in (0, 1); 0.9 is usual")
         self.steps = check_at_least(steps, 1, "steps", "gradients along the straight line")
-        self.part, self.phi, self.crossing, self.rule = part, float(phi), crossing, rule
+        self.part, self.phi, self.crossing, self._rule = part, float(phi), crossing, rule
+        self.credit = as_credit(rule if credit is None else credit)
         self.name = f"{part}_ig"
 
     def split(self, images: Tensor, baselines: Tensor, targets: Tensor) -> Split:
         """Return both parts of images and baselines `(B, C, H, W)` for classes `(B,)`; see `split`."""
-        options = {"phi": self.phi, "crossing": self.crossing, "rule": self.rule}
+        options = {"phi": self.phi, "crossing": self.crossing, "rule": self._rule, "credit": self.credit}
         return split(self.score, images, baselines, targets, steps=self.steps, **options)  # type: ignore[arg-type]
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:

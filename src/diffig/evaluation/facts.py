@@ -15,7 +15,7 @@ TELLING = (
     *("learned=", "learned.form=", "latent.name=", "latent.sample"),
     *("preprocess=", "image_size=", "dataset.resize_mode=", "target="),
 )
-COLUMNS = ("method.rule=", "method.nodes=")
+COLUMNS = ("method.rule=", "method.credit", "method.nodes=")
 
 
 def facts_of(cfg: DictConfig, attributor: Attributor, dataset: str) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def facts_of(cfg: DictConfig, attributor: Attributor, dataset: str) -> dict[str,
         "seed": cfg.seed,
         "protocol": cfg.protocol,
         "aggregation": str(getattr(attributor, "aggregation", "mean")),
+        "credit": str(getattr(attributor, "credit", "")),
         "rule": str(getattr(attributor, "rule", "")),
         "nodes": str(getattr(attributor, "nodes", "")),
         "variant": variant(),

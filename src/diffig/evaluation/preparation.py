@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Dataset
 from diffig.classifiers.training import fit_or_load
-from diffig.config import build
+from diffig.config import build, build_method
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -30,7 +30,7 @@ def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
 def explain_with(cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier) -> Attributor:
     """Return the attributor of the config, with its score and baseline."""
     score = build(cfg.objective)(classifier)
-    attributor: Attributor = build(cfg.method)(score, baseline=build(cfg.baseline), seed=cfg.seed)
+    attributor = build_method(cfg, score, build(cfg.baseline))
     fill_banks(attributor, datamodule, cfg.seed)
     return attributor
 

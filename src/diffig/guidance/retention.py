@@ -13,7 +13,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from diffig.paths.generator import candidates
 from diffig.scores import ScoreFunction
 
 Unit = Literal["element", "pixel"]
@@ -32,7 +31,7 @@ def retention(
     fill: Fill = "kept_mean",
     ratios: Sequence[float] = RATIOS,
 ) -> Tensor:
-    """Return `J` of each attribution `(B,)` in [-1, 1], higher is better; NaN attributions score -1.
+    """Return `J` of each attribution `(B,)` in [-1, 1], higher is better; where attribution or score are NaN it is -1.
 
     Args:
         attributions, images, baselines: `(B, C, H, W)`.
@@ -54,7 +53,7 @@ def retention(
         for sign, kept in ((1, rank >= count), (-1, rank < flat.shape[1] - count)):
             value = score.score(_masked(images, baselines, kept, fill), targets)
             total += sign * (value / whole.clamp(min=1e-8)).clamp(0, 1)
-    broken = ~attributions.flatten(1).isfinite().all(1)
+    broken = ~attributions.flatten(1).isfinite().all(1) | total.isnan()
     return torch.where(broken, -1.0, total / len(ratios))
 
 
@@ -90,28 +89,28 @@ def best_mixture(
         units: retention is averaged over these.
     """
     batch, count = attributions.shape[:2]
-    rows = torch.arange(batch, device=images.device)
 
-    def judge(mixtures: Tensor) -> Tensor:
-        flat = mixtures.flatten(0, 1)
-        x, reference, wanted = (candidates(tensor, mixtures.shape[1]) for tensor in (images, baselines, targets))
-        parts = [retention(flat, x, reference, wanted, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
-        return torch.stack(parts).mean(0).view(batch, -1)
+    def judge(mixtures: Tensor, rows: Tensor) -> Tensor:
+        given = images[rows], baselines[rows], targets[rows], score
+        parts = [retention(mixtures, *given, unit=unit, fill=fill, ratios=ratios) for unit in units]
+        return torch.stack(parts).mean(0)
 
-    quality = judge(attributions)
-    best, first = quality.max(1)
-    chosen = torch.zeros(batch, count, dtype=torch.bool, device=images.device)
-    chosen[rows, first] = True
-    total, members = attributions[rows, first], torch.ones(batch, device=images.device, dtype=images.dtype)
-    for _ in range(count - 1):
-        joined = (total[:, None] + attributions) / (members + 1)[:, None, None, None, None]
-        quality = torch.where(chosen, -torch.inf, judge(joined))
-        value, who = quality.max(1)
-        better = value > best
-        if not bool(better.any()):
+    joined = torch.zeros(batch, count, dtype=torch.bool, device=images.device)
+    growing = torch.ones(batch, dtype=torch.bool, device=images.device)
+    total, members = torch.zeros_like(images), images.new_zeros(batch)
+    best = images.new_full((batch,), -torch.inf)
+    for _ in range(count):
+        rows, who = (growing[:, None] & ~joined).nonzero(as_tuple=True)  # only what may still win is judged
+        if len(rows) == 0:
             break
-        chosen[rows[better], who[better]] = True
-        total = total + better[:, None, None, None] * attributions[rows, who]
-        members = members + better
-        best = torch.where(better, value, best)
+        mixtures = (total[rows] + attributions[rows, who]) / (members[rows] + 1)[:, None, None, None]
+        quality = images.new_full((batch, count), -torch.inf)
+        quality[rows, who] = judge(mixtures, rows)
+        value, first = quality.max(1)
+        growing = growing & (value > best)
+        best = torch.where(growing, value, best)
+        grown = growing.nonzero(as_tuple=True)[0]
+        joined[grown, first[grown]] = True
+        total[grown] += attributions[grown, first[grown]]
+        members[grown] += 1
     return total / members[:, None, None, None], best

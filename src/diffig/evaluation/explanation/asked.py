@@ -8,7 +8,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from diffig.config import build
+from diffig.config import build, build_method
 from diffig.evaluation.explanation.inputs import class_names, read_image
 from diffig.evaluation.preparation import empty_banks, explain_with, prepare
 
@@ -42,7 +42,7 @@ def asked_of(cfg: DictConfig, methods: list[DictConfig]) -> Asked:
         if "checkpoint" in cfg.classifier and getattr(classifier, "checkpoint", None) is None:
             raise ValueError(f"classifier {classifier.name!r} has random weights; set classifier.checkpoint=...")
         baseline, score = build(cfg.baseline), build(cfg.objective)(classifier)
-        attributors = [build(each.method)(score, baseline=baseline, seed=cfg.seed) for each in methods]
+        attributors = [build_method(each, score, baseline) for each in methods]
         if any(empty_banks(attributor) for attributor in attributors):
             raise ValueError(
                 "baseline=dataset and methods with reference images need training images; explain an image of a "

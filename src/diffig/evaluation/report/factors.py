@@ -12,9 +12,16 @@ from diffig.evaluation.statistics import Difference, simultaneous_differences
 if TYPE_CHECKING:
     import pandas as pd
 
-FACTORS = ("baseline", "aggregation", "rule", "nodes", "steps", "variant")
+FACTORS = ("baseline", "aggregation", "credit", "rule", "nodes", "steps", "variant")
 # What other values are compared with; where it was not run, the first value.
-DEFAULTS = {"baseline": "black", "aggregation": "mean", "rule": "midpoint", "nodes": "uniform", "variant": ""}
+DEFAULTS = {
+    "baseline": "black",
+    "aggregation": "mean",
+    "credit": "riemann midpoint",
+    "rule": "midpoint",
+    "nodes": "uniform",
+    "variant": "",
+}
 MOST_LINES = 14
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMPARISON = ["dataset", "classifier", "protocol"]
-SETTING = ["objective", "baseline", "method", "n_paths", "steps", "aggregation", "rule", "nodes", "variant"]
-LATER = ["protocol", "aggregation", "rule", "nodes", "variant"]  # columns that older rows may lack
+SETTING = ["objective", "baseline", "method", "n_paths", "steps", "aggregation", "credit", "rule", "nodes", "variant"]
+LATER = ["protocol", "aggregation", "credit", "rule", "nodes", "variant"]  # columns that older rows may lack
 GUIDANCE = "guidance."
 PROPOSALS = "guidance.proposals"
 FAITH, COMP, OMEGA = "guidance.lambda_faith", "guidance.lambda_comp", "guidance.omega"
@@ -54,9 +54,9 @@ def label_settings(rows: pd.DataFrame) -> pd.Series:
             if siblings[name].nunique(dropna=False) > 1
         ]
         parts += [
-            f"{name}={setting[name]}"
-            for name in ("aggregation", "rule", "nodes")
-            if name in keys and siblings[name].nunique() > 1 and setting[name]
+            setting[name] if name == "credit" else f"{name}={setting[name]}"
+            for name in ("aggregation", "credit", "rule", "nodes")
+            if name in keys and setting[name] and siblings.loc[siblings[name] != "", name].nunique() > 1
         ]
         if siblings["variant"].nunique() > 1 and setting["variant"]:
             parts.append(setting["variant"])
