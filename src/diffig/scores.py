@@ -50,6 +50,16 @@ class ScoreFunction:
         self.chunk_size = int(chunk_size)
         self.cost = Cost()
 
+    def ask(self, images: Tensor) -> Tensor:
+        """Return what the classifier makes of images, with the graph they came with, and without a bill.
+
+        It is given a copy, contiguous as most code expects images to be: a `forward` may write into its input
+        (`images.sub_(mean).div_(std)`), and neither the caller's images nor a leaf of the graph may change with it.
+        Beside a forward pass a copy costs next to nothing.
+        """
+        logits: Tensor = self.classifier(images.clone(memory_format=torch.contiguous_format))
+        return logits
+
     def reset_cost(self) -> None:
         """Set the running count back to zero."""
         self.cost = Cost()
@@ -58,7 +68,7 @@ class ScoreFunction:
         """Return the classifier's logits `(B, K)` of images `(B, C, H, W)`, without a graph."""
         check_images(images)
         with self.borrowed(), torch.no_grad():
-            logits = torch.cat([self.classifier(chunk) for chunk in images.split(self.chunk_size)])
+            logits = torch.cat([self.ask(chunk) for chunk in images.split(self.chunk_size)])
         self.cost += Cost(len(images), 0)
         return logits
 
@@ -76,8 +86,8 @@ class ScoreFunction:
         with self.borrowed(), torch.inference_mode(False), torch.enable_grad(), self._without_weights():
             for chunk, labels in zip(images.split(self.chunk_size), targets.split(self.chunk_size), strict=True):
                 # A clone leaves inference mode, so that this also works inside Trainer.predict.
-                leaf = chunk.detach().clone().requires_grad_()
-                scores = self.read(self.classifier(leaf), labels.clone())
+                leaf = (chunk.clone() if chunk.is_inference() else chunk.detach()).requires_grad_()
+                scores = self.read(self.ask(leaf), labels.clone())
                 (gradient,) = torch.autograd.grad(scores.sum(), leaf)
                 values.append(scores.detach())
                 gradients.append(gradient.contiguous())  # a classifier may work in another memory layout
@@ -123,7 +133,7 @@ class ScoreFunction:
     def borrowed(self) -> Iterator[None]:
         """The classifier in evaluation mode, given back with every sub-module's own mode.
 
-        For methods that look inside: they call the classifier themselves and `charge` what it cost.
+        For methods that look inside: they `ask` the classifier themselves and `charge` what it cost.
         """
         modes = [(module, module.training) for module in self.classifier.modules()]
         self.classifier.eval()

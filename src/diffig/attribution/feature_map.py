@@ -81,7 +81,7 @@ def features_and_gradient(
     with score.borrowed(), torch.inference_mode(False), torch.enable_grad(), FeatureMaps(score, layer, method) as hooks:
         for chunk, labels in zip(images.split(score.chunk_size), targets.split(score.chunk_size), strict=True):
             leaf = chunk.detach().clone().requires_grad_()
-            scores = score.read(score.classifier(leaf), labels.clone())
+            scores = score.read(score.ask(leaf), labels.clone())
             features = hooks.take()
             gradient, _ = torch.autograd.grad(scores.sum(), (features, leaf), allow_unused=True)
             score.charge(len(leaf), len(leaf))

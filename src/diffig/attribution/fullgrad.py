@@ -98,7 +98,7 @@ class FullGrad(Attributor):
             for chunk, labels in zip(images.split(size), targets.split(size), strict=True):
                 leaf = chunk.detach().clone().requires_grad_()
                 with Biases() as layers:
-                    logits = score.classifier(leaf)
+                    logits = score.ask(leaf)
                 score.charge(len(leaf), len(leaf))
                 if layers.entry is None:
                     raise ValueError("fullgrad found no convolution and no linear layer in this classifier")

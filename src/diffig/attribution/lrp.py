@@ -140,7 +140,7 @@ class LRP(Attributor):
                 for chunk, labels in zip(images.split(score.chunk_size), targets.split(score.chunk_size), strict=True):
                     leaf, labels = chunk.detach().clone().requires_grad_(), labels.clone()
                     with Relevance(positive):
-                        logits = score.classifier(leaf)
+                        logits = score.ask(leaf)
                     ends.append(score.read(logits.detach(), labels))
                     (relevance,) = torch.autograd.grad(logits, leaf, self.start(logits.detach(), labels))
                     score.charge(len(leaf), len(leaf))

@@ -38,7 +38,7 @@ def first_layer(score: ScoreFunction, images: Tensor) -> tuple[nn.Module, Tensor
         for value in (0, 1):
             score.charge(1)
             try:
-                score.classifier(torch.full_like(images[:1], value))
+                score.ask(torch.full_like(images[:1], value))
             except _Reached:
                 continue
             raise ValueError("lrp found no convolution and no linear layer in this classifier to start from")
@@ -75,7 +75,7 @@ def mergeable(score: ScoreFunction, images: Tensor) -> list[tuple[nn.Module, Bat
     try:
         with torch.no_grad():
             score.charge(1)
-            score.classifier(images[:1].detach().clone())
+            score.ask(images[:1])
     finally:
         for handle in handles:
             handle.remove()

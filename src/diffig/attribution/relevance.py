@@ -16,9 +16,11 @@ from torch.overrides import TorchFunctionMode
 
 from diffig.attribution.backward_rules import PRODUCTS, is_signal
 
-SUMS = ("add", "__add__", "__radd__", "__iadd__", "add_")
-DIFFERENCES = ("sub", "__sub__", "__isub__", "__rsub__", "rsub", "sub_")
-FACTORS = ("mul", "__mul__", "__rmul__", "__imul__", "mul_", "div", "__truediv__", "__itruediv__", "true_divide")
+SUMS = ("add", "__add__", "__radd__")
+DIFFERENCES = ("sub", "__sub__", "__rsub__", "rsub")
+FACTORS = ("mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide")
+WRITTEN = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div"}
+WRITTEN |= {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div"}
 POOLS = ("mean", "sum", "avg_pool2d", "adaptive_avg_pool2d")
 SMOOTH = ("silu", "hardswish", "leaky_relu", "elu", "softplus", "hardtanh", "relu6")
 UNDEFINED = ("scaled_dot_product_attention", "multi_head_attention_forward", "softmax", "layer_norm", "group_norm")
@@ -83,6 +85,9 @@ class Relevance(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         signals = [is_signal(value) for value in args[:2]]
+        if name in WRITTEN and any(signals):
+            function = getattr(torch.Tensor, WRITTEN[name])
+            return args[0].copy_(self.__torch_function__(function, types, (args[0].clone(), *args[1:]), kwargs))
         both = signals == [True, True]
         if name in UNDEFINED or (both and name in (*PRODUCTS, *FACTORS)):
             raise ValueError(
@@ -95,7 +100,7 @@ class Relevance(TorchFunctionMode):
             self._weights.add(id(args[1]))
         if both and name in SUMS + DIFFERENCES:
             positive = self.positive and name in SUMS
-            return Shared.apply(lambda first, second: _plain(func)(first, second, **kwargs), positive, *args[:2])
+            return Shared.apply(lambda first, second: func(first, second, **kwargs), positive, *args[:2])
         if name in POOLS and signals[:1] == [True]:
             return Shared.apply(lambda inputs: func(inputs, *args[1:], **kwargs), self.positive, args[0])
         if name in SMOOTH and signals[:1] == [True] and not (kwargs.get("inplace") or args[-1] is True):
@@ -103,16 +108,6 @@ class Relevance(TorchFunctionMode):
         if name in SUMS + DIFFERENCES + FACTORS and len(args) == 2 and any(signals):
             place = signals.index(True)
             rest = args[1 - place]
-            order = (lambda x: _plain(func)(x, rest)) if place == 0 else (lambda x: _plain(func)(rest, x))
+            order = (lambda x: func(x, rest)) if place == 0 else (lambda x: func(rest, x))
             return Unchanged.apply(order, args[place])
         return func(*args, **kwargs)
-
-
-def _plain(function: Any) -> Any:
-    """The function itself, or its twin that does not write into its first argument."""
-    name = function.__name__
-    if name.startswith("__i"):
-        return getattr(torch.Tensor, "__" + name[3:])
-    if name.endswith("_") and not name.endswith("__"):
-        return getattr(torch.Tensor, name[:-1])
-    return function

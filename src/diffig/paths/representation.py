@@ -59,7 +59,7 @@ def represent(score: ScoreFunction, images: Tensor, layer: str | None = None) ->
     logits, representations = [], []
     with score.borrowed(), torch.no_grad(), Representation(score.classifier, layer) as head:
         for chunk in images.split(score.chunk_size):
-            logits.append(score.classifier(chunk))
+            logits.append(score.ask(chunk))
             representations.append(head.take())
     score.charge(len(images))
     return torch.cat(logits), torch.cat(representations)
@@ -80,7 +80,7 @@ def direction(score: ScoreFunction, images: Tensor, wanted: Tensor, layer: str |
     ):
         for chunk, goal in zip(images.split(score.chunk_size), wanted.split(score.chunk_size), strict=True):
             leaf = chunk.detach().clone().requires_grad_()
-            score.classifier(leaf)
+            score.ask(leaf)
             distance = (head.take() - goal.clone()).square().sum()
             gradients.append(torch.autograd.grad(distance, leaf)[0])
     score.charge(len(images), len(images))
