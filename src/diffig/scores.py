@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
@@ -12,6 +13,12 @@ from torch import Tensor, nn
 from diffig.checks import Objective, check_images, check_targets
 
 __all__ = ["Cost", "Objective", "ScoreFunction"]
+
+
+SINGLE_LOGIT = (
+    "the classifier returns 1 logit: it is read as class 0, with the probability sigmoid(logit), and everything else "
+    "as class 1; where your labels say it the other way round, return torch.nn.functional.pad(logit, (1, 0))"
+)
 
 
 class Cost(NamedTuple):
@@ -34,7 +41,8 @@ class ScoreFunction:
 
     Args:
         classifier: maps images `(B, C, H, W)` in [0, 1] to logits `(B, K)`; it is put into evaluation mode only while
-            it is being called and leaves as it came (modes, gradients, hooks).
+            it is being called and leaves as it came (modes, gradients, hooks). A single logit is read as that of
+            class 0 with the probability `sigmoid(logit)`; class 1, everything else, has a logit of 0.
         objective: `probability` (softmax), `logit`, `log_probability`, or `margin` (the target's logit minus the
             largest other one).
         chunk_size: the largest number of images in one call of the classifier; memory follows it.
@@ -55,9 +63,13 @@ class ScoreFunction:
 
         It is given a copy, contiguous as most code expects images to be: a `forward` may write into its input
         (`images.sub_(mean).div_(std)`), and neither the caller's images nor a leaf of the graph may change with it.
-        Beside a forward pass a copy costs next to nothing.
+        Beside a forward pass a copy costs next to nothing. A single logit is followed by the 0 of everything else:
+        alone, its softmax would always be 1.
         """
         logits: Tensor = self.classifier(images.clone(memory_format=torch.contiguous_format))
+        if logits.ndim == 2 and logits.shape[1] == 1:
+            warnings.warn(SINGLE_LOGIT, stacklevel=2)
+            logits = nn.functional.pad(logits, (0, 1))
         return logits
 
     def reset_cost(self) -> None:
@@ -65,7 +77,7 @@ class ScoreFunction:
         self.cost = Cost()
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return the classifier's logits `(B, K)` of images `(B, C, H, W)`, without a graph."""
+        """Return the logits `(B, K)`, `K` at least 2, of images `(B, C, H, W)`, without a graph."""
         check_images(images)
         with self.borrowed(), torch.no_grad():
             logits = torch.cat([self.ask(chunk) for chunk in images.split(self.chunk_size)])
