@@ -72,9 +72,9 @@ def of_another_layout(images: Tensor) -> Tensor:
     return images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
-def explained_by(name, images, in_place=False):
+def explained_by(name, images, in_place=False, kind=Shifted):
     net = next((make for start, make in NETS.items() if name.startswith(start)), Deep)()
-    method = METHODS[name](ScoreFunction(Shifted(net, in_place), chunk_size=5))
+    method = METHODS[name](ScoreFunction(kind(net, in_place), chunk_size=5))
     options = {}
     if getattr(method, "guidance_strengths", {}).get("region"):
         options["region"] = torch.arange(8).lt(4).double().expand(len(images), 1, 8, 8)
@@ -124,3 +124,37 @@ def test_gradients_and_logits_of_a_classifier_that_writes_into_its_input():
             for one, other in pairs:
                 torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
             assert torch.equal(given, pictures(2)[0])
+
+
+class Viewed(Shifted):
+    """A network that views its images as rows, which only contiguous ones allow."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images.view(len(images), -1).view(images.shape))
+
+
+LAYOUTS = {
+    "channels last": of_another_layout,
+    "transposed": lambda images: images.mT.contiguous().mT,
+    "cut out": lambda images: torch.nn.functional.pad(images, (1, 2, 1, 1))[..., 1:-1, 1:-2],
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_of_another_layout_are_explained_alike(name):
+    same(explained_by(name, of_another_layout(pictures(2)[0]), kind=Viewed), wanted_of(name))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", METRICS)
+def test_images_and_maps_of_another_layout_are_judged_alike(name, layout):
+    explained = explained_batch(3)
+    score = ScoreFunction(Viewed(SmallNet(), in_place=False), chunk_size=7)
+    explained = dataclasses.replace(explained, score=score)
+    explained.explain.score = score
+    names = ("images", "attributions", "baselines", "masks")
+    other = {field: LAYOUTS[layout](getattr(explained, field)) for field in names}
+    assert not other["images"].is_contiguous()
+    wanted, found = METRICS[name]()(explained), METRICS[name]()(dataclasses.replace(explained, **other))
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-11, equal_nan=True)

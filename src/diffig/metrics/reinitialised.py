@@ -22,7 +22,7 @@ def layers_of(classifier: nn.Module, image: Tensor) -> list[str]:
     for name in names:
         spare.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: met.append(name))
     with torch.no_grad():
-        spare(image.clone())  # a forward may write into its input
+        spare(image.clone(memory_format=torch.contiguous_format))  # a forward may write into its input, or view it
     order = {name: place for place, name in reversed(list(enumerate(met)))}
     return sorted(names, key=lambda name: order.get(name, -1))
 
