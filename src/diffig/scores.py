@@ -137,6 +137,21 @@ class ScoreFunction:
             for parameter in asking:
                 parameter.requires_grad_()
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """The classifier `borrowed` with a graph to its images alone, compiled parts as the plain code they came from.
+
+        For methods that change or keep what happens inside, which a compiled network would hide from them.
+        """
+        with (
+            self.borrowed(),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            self._without_weights(),
+            torch.compiler.set_stance("force_eager"),
+        ):
+            yield
+
     def charge(self, forward_images: int, backward_images: int = 0) -> None:
         """Add to the bill what a method sent through the classifier by itself."""
         self.cost += Cost(forward_images, backward_images)
