@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import NamedTuple, get_args
@@ -34,6 +35,14 @@ class Cost(NamedTuple):
 
     def __sub__(self, other: Cost) -> Cost:
         return Cost(self.forward_images - other[0], self.backward_images - other[1])
+
+
+def as_written() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which whatever is compiled runs as the plain code it was made from.
+
+    PyTorch's compiler takes a second to import; before that nothing can be compiled.
+    """
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
 
 
 class ScoreFunction:
@@ -148,7 +157,7 @@ class ScoreFunction:
             torch.inference_mode(False),
             torch.enable_grad(),
             self._without_weights(),
-            torch.compiler.set_stance("force_eager"),
+            as_written(),
         ):
             yield
 

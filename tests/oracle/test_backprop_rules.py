@@ -473,7 +473,9 @@ def test_batch_norms_are_merged_only_into_what_they_are_given(make):
 def test_positive_rules_give_positive_relevance():
     images, _ = pictures(4)
     residual = cifar_resnet(depth=8, num_classes=5).double()
-    for method in (LRP(Plain(), composite="z_plus"), DeepTaylor(Plain()), DeepTaylor(ReLUNet()), DeepTaylor(residual)):
+    smooth = small_cnn(in_channels=3, num_classes=5, width=4).double()  # its pool is given negative values
+    nets = (Plain(), ReLUNet(), residual, smooth)
+    for method in (LRP(Plain(), composite="z_plus"), *(DeepTaylor(ScoreFunction(net)) for net in nets)):
         found = explained(method, images).attribution
         assert found.min() >= 0
         assert found.max() > 1e-6
