@@ -245,3 +245,28 @@ def test_under_autocast_relevance_is_that_of_full_precision(method, objective):
     assert scale > 0
     torch.testing.assert_close(found.attribution, wanted.attribution, rtol=0, atol=0.01 * scale.item())
     torch.testing.assert_close(found.gap, wanted.gap, rtol=0.01, atol=1e-4)
+
+
+class Halved(nn.Module):
+    """A network that enters autocast by itself."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.net(images).float()
+
+
+@pytest.mark.parametrize("method", ["epsilon_plus", "epsilon_gamma_box", "deep_taylor"])
+def test_of_a_network_that_enters_autocast_relevance_is_that_of_full_precision_up_to_rounding(method):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(12)
+        net = cifar_resnet(depth=20)
+    images, _ = pictures(2, height=32, width=32, dtype=torch.float32)
+    found, wanted = (explained(method, one, images).attribution for one in (Halved(net), net))
+    assert found.dtype == torch.float32
+    error, size = ((value.flatten(1).norm(dim=1)) for value in (found - wanted, wanted))
+    assert size.max() > 1e-3
+    assert (error <= 0.02 * size).all()

@@ -25,10 +25,11 @@ class Ruled(torch.autograd.Function):
     def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
         """Return what the rule makes of the relevance."""
         (inputs,) = ctx.saved_tensors
-        ctx.rule.stored_tensors["input"] = (inputs.detach(),)
-        (lower,) = ctx.rule.backward(ctx.layer, (inputs,), (relevance,))
+        precise = inputs.detach().to(ctx.layer.weight.dtype)  # a network may enter autocast by itself
+        ctx.rule.stored_tensors["input"] = (precise,)
+        (lower,) = ctx.rule.backward(ctx.layer, (precise,), (relevance.to(precise.dtype),))
         ctx.rule.stored_tensors.clear()
-        return lower, None, None, None
+        return lower.to(inputs.dtype), None, None, None
 
 
 class Shared(torch.autograd.Function):
