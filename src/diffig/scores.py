@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import warnings
 from collections.abc import Iterator
 from typing import NamedTuple, get_args
 
@@ -12,6 +14,12 @@ from torch import Tensor, nn
 from diffig.checks import Objective, check_images, check_targets
 
 __all__ = ["Cost", "Objective", "ScoreFunction"]
+
+
+SINGLE_LOGIT = (
+    "the classifier returns 1 logit: it is read as class 0, with the probability sigmoid(logit), and everything else "
+    "as class 1; where your labels say it the other way round, return torch.nn.functional.pad(logit, (1, 0))"
+)
 
 
 class Cost(NamedTuple):
@@ -29,12 +37,21 @@ class Cost(NamedTuple):
         return Cost(self.forward_images - other[0], self.backward_images - other[1])
 
 
+def as_written() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which whatever is compiled runs as the plain code it was made from.
+
+    PyTorch's compiler takes a second to import; before that nothing can be compiled.
+    """
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+
+
 class ScoreFunction:
     """A scalar score of each image, `F(x)`, its gradient, and a running count of what both have cost.
 
     Args:
         classifier: maps images `(B, C, H, W)` in [0, 1] to logits `(B, K)`; it is put into evaluation mode only while
-            it is being called and leaves as it came (modes, gradients, hooks).
+            it is being called and leaves as it came (modes, gradients, hooks). A single logit is read as that of
+            class 0 with the probability `sigmoid(logit)`; class 1, everything else, has a logit of 0.
         objective: `probability` (softmax), `logit`, `log_probability`, or `margin` (the target's logit minus the
             largest other one); None leaves it to the method that explains.
         chunk_size: the largest number of images in one call of the classifier; memory follows it.
@@ -57,15 +74,29 @@ class ScoreFunction:
         """Return a score of the objective `own` where none was named, and this score where one was."""
         return ScoreFunction(self.classifier, own, self.chunk_size) if self.is_open else self
 
+    def ask(self, images: Tensor) -> Tensor:
+        """Return what the classifier makes of images, with the graph they came with, and without a bill.
+
+        It is given a copy, contiguous as most code expects images to be: a `forward` may write into its input
+        (`images.sub_(mean).div_(std)`), and neither the caller's images nor a leaf of the graph may change with it.
+        Beside a forward pass a copy costs next to nothing. A single logit is followed by the 0 of everything else:
+        alone, its softmax would always be 1.
+        """
+        logits: Tensor = self.classifier(images.clone(memory_format=torch.contiguous_format))
+        if logits.ndim == 2 and logits.shape[1] == 1:
+            warnings.warn(SINGLE_LOGIT, stacklevel=2)
+            logits = nn.functional.pad(logits, (0, 1))
+        return logits.to(images.dtype)  # autocast may have made it coarser; what is added up must not be
+
     def reset_cost(self) -> None:
         """Set the running count back to zero."""
         self.cost = Cost()
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return the classifier's logits `(B, K)` of images `(B, C, H, W)`, without a graph."""
+        """Return the logits `(B, K)`, `K` at least 2, of images `(B, C, H, W)`, without a graph."""
         check_images(images)
         with self.borrowed(), torch.no_grad():
-            logits = torch.cat([self.classifier(chunk) for chunk in images.split(self.chunk_size)])
+            logits = torch.cat([self.ask(chunk) for chunk in images.split(self.chunk_size)])
         self.cost += Cost(len(images), 0)
         return logits
 
@@ -83,8 +114,8 @@ class ScoreFunction:
         with self.borrowed(), torch.inference_mode(False), torch.enable_grad(), self._without_weights():
             for chunk, labels in zip(images.split(self.chunk_size), targets.split(self.chunk_size), strict=True):
                 # A clone leaves inference mode, so that this also works inside Trainer.predict.
-                leaf = chunk.detach().clone().requires_grad_()
-                scores = self.read(self.classifier(leaf), labels.clone())
+                leaf = (chunk.clone() if chunk.is_inference() else chunk.detach()).requires_grad_()
+                scores = self.read(self.ask(leaf), labels.clone())
                 (gradient,) = torch.autograd.grad(scores.sum(), leaf)
                 values.append(scores.detach())
                 gradients.append(gradient.contiguous())  # a classifier may work in another memory layout
@@ -122,6 +153,21 @@ class ScoreFunction:
             for parameter in asking:
                 parameter.requires_grad_()
 
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """The classifier `borrowed` with a graph to its images alone, compiled parts as the plain code they came from.
+
+        For methods that change or keep what happens inside, which a compiled network would hide from them.
+        """
+        with (
+            self.borrowed(),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            self._without_weights(),
+            as_written(),
+        ):
+            yield
+
     def charge(self, forward_images: int, backward_images: int = 0) -> None:
         """Add to the bill what a method sent through the classifier by itself."""
         self.cost += Cost(forward_images, backward_images)
@@ -130,7 +176,7 @@ class ScoreFunction:
     def borrowed(self) -> Iterator[None]:
         """The classifier in evaluation mode, given back with every sub-module's own mode.
 
-        For methods that look inside: they call the classifier themselves and `charge` what it cost.
+        For methods that look inside: they `ask` the classifier themselves and `charge` what it cost.
         """
         modes = [(module, module.training) for module in self.classifier.modules()]
         self.classifier.eval()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from diffig.scores import ScoreFunction
+from diffig.scores import ScoreFunction, as_written
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 """What is left of the signal `(B, ...)` at a rectifier whose positive output is `(B, ...)`."""
@@ -103,6 +103,16 @@ def is_signal(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, torch.nn.Parameter)
 
 
+def check_plain(classifier: torch.nn.Module, method: str) -> None:
+    """Return nothing; raise where a module is a script, which hides from a method what it calls."""
+    for name, module in classifier.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{method} cannot see what the scripted module {name or 'itself'!r} of this classifier computes; give "
+                "the plain network it was made from, or choose another method (ig)"
+            )
+
+
 def cuts_at_zero(name: str, args: Any, kwargs: Any) -> bool:
     """Return whether a clamp is a rectifier: `clamp(min=0)` or a Hardtanh from 0 (ReLU6), not a range of pixels."""
     hardtanh = name.startswith("hardtanh")
@@ -125,14 +135,15 @@ def back_signal(
         method: the name that errors speak of.
 
     Raises:
-        ValueError: a network without rectifiers (or one that hides them: compiled, scripted), or with attention.
+        ValueError: a network without rectifiers (or one that hides them in a script), or with attention.
     """
+    check_plain(score.classifier, method)
     mode = Rectifiers(rule, method)
-    with mode:
+    with as_written(), mode:
         found = score.value_and_grad(images, targets)
     if not mode.count:
         raise ValueError(
             f"{method} found no ReLU in this classifier (ReLU, ReLU6, SiLU, Hardswish or clamp(min=0)), so that there"
-            " is nothing to change on the way back; compiled and scripted networks hide theirs: give the plain one"
+            " is nothing to change on the way back; scripted functions hide theirs: give the plain ones"
         )
     return found

@@ -15,7 +15,8 @@ class FeatureMaps:
 
     Args:
         score: its classifier is looked into.
-        layer: a module's name as in `named_modules()`; `None` for the last map of more than one place.
+        layer: a module's name as in `named_modules()` of the plain network, also where it is compiled; `None` for the
+            last map of more than one place.
         method: the name that errors speak of.
 
     Attributes:
@@ -23,14 +24,14 @@ class FeatureMaps:
     """
 
     def __init__(self, score: ScoreFunction, layer: str | None, method: str) -> None:
-        self.score, self.layer, self.method = score, layer, method
+        self.score, self.layer, self.method = score, layer and plain_name(layer), method
         self.names: list[str] = []
         self._kept: Tensor | None = None
         self._handles: list[Any] = []
 
     def __enter__(self) -> FeatureMaps:
         for name, module in self.score.classifier.named_modules():
-            self._handles.append(module.register_forward_hook(self._hook(name)))
+            self._handles.append(module.register_forward_hook(self._hook(plain_name(name))))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -67,6 +68,11 @@ class FeatureMaps:
         return kept
 
 
+def plain_name(name: str) -> str:
+    """Return a module's name without what `torch.compile` puts between."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
 def features_and_gradient(
     score: ScoreFunction, images: Tensor, targets: Tensor, layer: str | None, method: str
 ) -> tuple[Tensor, Tensor]:
@@ -78,10 +84,10 @@ def features_and_gradient(
         ValueError: no such layer (the message lists those there are), or one that the score does not depend on.
     """
     maps, gradients = [], []
-    with score.borrowed(), torch.inference_mode(False), torch.enable_grad(), FeatureMaps(score, layer, method) as hooks:
+    with score.opened(), FeatureMaps(score, layer, method) as hooks:
         for chunk, labels in zip(images.split(score.chunk_size), targets.split(score.chunk_size), strict=True):
             leaf = chunk.detach().clone().requires_grad_()
-            scores = score.read(score.classifier(leaf), labels.clone())
+            scores = score.read(score.ask(leaf), labels.clone())
             features = hooks.take()
             gradient, _ = torch.autograd.grad(scores.sum(), (features, leaf), allow_unused=True)
             score.charge(len(leaf), len(leaf))

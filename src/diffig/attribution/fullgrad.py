@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.overrides import TorchFunctionMode
 
-from diffig.attribution.backward_rules import is_signal
+from diffig.attribution.backward_rules import check_plain, is_signal
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
 from diffig.randomness import Streams
@@ -90,15 +90,16 @@ class FullGrad(Attributor):
         All of them together sum to the score of each image (equation 3).
 
         Raises:
-            ValueError: a network without convolution, linear layer or batch norm.
+            ValueError: a network without convolution, linear layer or batch norm, or with a script, which hides them.
         """
         parts: list[list[Tensor]] = []
         score, size = self.score, self.score.chunk_size
-        with score.borrowed(), torch.inference_mode(False), torch.enable_grad():
+        check_plain(score.classifier, self.name)
+        with score.opened():
             for chunk, labels in zip(images.split(size), targets.split(size), strict=True):
                 leaf = chunk.detach().clone().requires_grad_()
                 with Biases() as layers:
-                    logits = score.classifier(leaf)
+                    logits = score.ask(leaf)
                 score.charge(len(leaf), len(leaf))
                 if layers.entry is None:
                     raise ValueError("fullgrad found no convolution and no linear layer in this classifier")

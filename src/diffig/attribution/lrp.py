@@ -9,6 +9,7 @@ and the highest `h`.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
-from diffig.attribution.lrp_layers import first_layer, mergeable, merged_batch_norm
+from diffig.attribution.lrp_layers import Layer, input_bounds
 from diffig.attribution.relevance import Relevance
 from diffig.baselines import Baseline
 from diffig.randomness import Streams
@@ -46,9 +47,10 @@ class LRP(Attributor):
 
     It starts at the target's logit with the score as its value (for the margin: the target's logit there, and minus the
     other's at the other). There is no path and no baseline: the gap is the sum of relevance minus `F(x)`, which is what
-    biases and `epsilon` have absorbed. Batch norms are merged into the layer that feeds them while relevance is
-    computed (one more forward image for a batch tells which that is), others hand it on as it is, as normalisation by
-    constants does; sums of branches share theirs in proportion.
+    biases and `epsilon` have absorbed. A batch norm counts as part of the layer that feeds it, others hand relevance on
+    as it is, as normalisation by constants does; sums of branches share theirs in proportion. Rules go by what is
+    called, so that functions are as good as modules, and weights may be computed from others. It is done in the
+    precision of images and weights, also under autocast.
 
     Args:
         score, baseline, seed: as in `Attributor`; objective `logit`, `probability` or `margin`.
@@ -60,7 +62,7 @@ class LRP(Attributor):
     Raises:
         ImportError: Zennit is not installed.
         ValueError: an unknown composite, an objective without a relevance to start with, and in `explain` a network
-            with attention or gates.
+            that computes something without a known rule (attention, gates, other norms) or hides what (a script).
     """
 
     name = "lrp"
@@ -85,7 +87,7 @@ class LRP(Attributor):
                 f"objective=log_probability is negative, and {self.name} would share it out with all signs turned; "
                 "choose logit, probability or margin"
             )
-        self.zennit = _zennit(self.name)
+        self.rules = _zennit(self.name)
         self.composite = COMPOSITES[composite]
         self.epsilon, self.gamma, self.ignore_bias = float(epsilon), float(gamma), ignore_bias
 
@@ -99,7 +101,7 @@ class LRP(Attributor):
         return ours.scatter(1, other, -logits.gather(1, other))
 
     def _rule(self, name: str, low: Tensor | None, high: Tensor | None) -> Any:
-        rules = self.zennit["rules"]
+        rules = self.rules
         bias = {"zero_params": ["bias"] if self.ignore_bias else None}
         if name == "box":
             return rules.ZBox(low, high, stabilizer=self.epsilon, **bias)
@@ -111,50 +113,39 @@ class LRP(Attributor):
             return rules.ZPlus(stabilizer=self.epsilon, **bias)
         return rules.Epsilon(self.epsilon, **bias)
 
-    def hooks(self, images: Tensor) -> Any:
-        """Return the Zennit composite: `register(classifier)` puts its hooks on, `remove()` takes them off."""
-        types, rules = self.zennit["types"], self.zennit["rules"]
-        first, low, high = first_layer(self.score, images) if self.composite.first else (None, None, None)
+    def relevance(self, images: Tensor) -> Callable[[], Relevance]:
+        """Return what makes the mode that is entered for one forward pass."""
+        low, high = input_bounds(self.score, images, self.name) if self.composite.first else (None, None)
 
-        def rule_of(context: Any, name: str, module: nn.Module) -> Any:
-            if module is first:
-                return self._rule(self.composite.first, low, high)
-            if isinstance(module, types.Convolution):
-                return self._rule(self.composite.convolution, None, None)
-            if isinstance(module, nn.Linear):
-                return self._rule(self.composite.linear, None, None)
-            if isinstance(module, types.AvgPool):
-                return rules.Norm(stabilizer=self.epsilon)
-            return rules.Pass() if isinstance(module, types.Activation | types.BatchNorm) else None
+        def rule(layer: Layer, first: bool) -> Any:
+            usual = self.composite.convolution if layer.kind == "convolution" else self.composite.linear
+            return self._rule((self.composite.first if first else "") or usual, low, high)
 
-        merged = merged_batch_norm(self.zennit["canonizers"], mergeable(self.score, images))
-        return self.zennit["core"].Composite(rule_of, [merged])
+        positive = self.composite.convolution == self.composite.linear == "z_plus"
+        return lambda: Relevance(rule, self.name, self.epsilon, positive)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         score, parts, ends = self.score, [], []
-        positive = self.composite.convolution == self.composite.linear == "z_plus"
-        with score.borrowed(), torch.inference_mode(False), torch.enable_grad():
-            hooks = self.hooks(images)
-            try:
-                hooks.register(score.classifier)
-                for chunk, labels in zip(images.split(score.chunk_size), targets.split(score.chunk_size), strict=True):
-                    leaf, labels = chunk.detach().clone().requires_grad_(), labels.clone()
-                    with Relevance(positive):
-                        logits = score.classifier(leaf)
-                    ends.append(score.read(logits.detach(), labels))
-                    (relevance,) = torch.autograd.grad(logits, leaf, self.start(logits.detach(), labels))
-                    score.charge(len(leaf), len(leaf))
-                    parts.append(relevance)
-            finally:
-                hooks.remove()
+        # In half precision neither the sums that relevance is divided by nor `epsilon` mean anything.
+        with score.opened(), torch.autocast(images.device.type, enabled=False):
+            entered = self.relevance(images)
+            for chunk, labels in zip(images.split(score.chunk_size), targets.split(score.chunk_size), strict=True):
+                leaf, labels = chunk.detach().clone().requires_grad_(), labels.clone()
+                with entered() as mode:
+                    logits = score.ask(leaf)
+                mode.check(logits)
+                ends.append(score.read(logits.detach(), labels))
+                (relevance,) = torch.autograd.grad(logits, leaf, self.start(logits.detach(), labels))
+                score.charge(len(leaf), len(leaf))
+                parts.append(relevance)
         attribution = torch.cat(parts)
         flat = attribution.flatten(1)
         return Integral(attribution, flat.sum(1) - torch.cat(ends), flat.abs().sum(1))
 
 
-def _zennit(method: str) -> dict[str, Any]:
-    """Zennit's modules by name; ImportError that names the extra where it is not installed."""
+def _zennit(method: str) -> Any:
+    """Zennit's rules; ImportError that names the extra where it is not installed."""
     try:
-        return {name: importlib.import_module(f"zennit.{name}") for name in ("canonizers", "core", "rules", "types")}
+        return importlib.import_module("zennit.rules")
     except ImportError as error:
         raise ImportError(f"method={method} needs Zennit; install the extra: pip install 'diffig[lrp]'") from error

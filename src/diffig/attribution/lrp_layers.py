@@ -1,24 +1,110 @@
-"""A classifier's layers as relevance propagation wants them: the first one with its bounds, batch norms merged."""
+"""The linear layers of a classifier as relevance propagation meets them: calls, whether a module made them or not."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from diffig.attribution.backward_rules import is_signal
 from diffig.scores import ScoreFunction
 
-BatchNorm = nn.modules.batchnorm._BatchNorm
-LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+CONVOLUTIONS = tuple(f"conv{kind}{number}d" for kind in ("", "_transpose") for number in (1, 2, 3))
+PRODUCTS = ("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum")
+
+
+class Layer(nn.Module):
+    """A linear function of one signal with a weight and perhaps a bias, in the form that Zennit's rules ask for.
+
+    Args:
+        kind: `convolution` or `linear`, which rules tell apart.
+        function: of the signal and the weight.
+        weight: as the call was given it, after whatever the network computes it from.
+        bias: what is added to the result, in a shape that broadcasts.
+        outputs: the dimension of the weight that belongs to the channels of the result; `None` where there is none.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["convolution", "linear"],
+        function: Callable[[Tensor, Tensor], Tensor],
+        weight: Tensor,
+        bias: Tensor | None = None,
+        outputs: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kind, self.function, self.outputs = kind, function, outputs
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the function of `inputs` plus the bias."""
+        output = self.function(inputs, self.weight)
+        return output if self.bias is None else output + self.bias
+
+    def merged(self, scale: Tensor, shift: Tensor) -> Layer | None:
+        """Return the layer that also scales and shifts its channels `(K,)`; `None` where it has others, or none."""
+        if self.outputs is None or self.weight.shape[self.outputs] != len(scale):
+            return None
+        places = [1] * self.weight.ndim
+        places[self.outputs] = -1
+        channels = (-1, *(1,) * (self.weight.ndim - 2))
+        bias = shift.reshape(channels) if self.bias is None else self.bias * scale.reshape(channels)
+        bias = bias if self.bias is None else bias + shift.reshape(channels)
+        return Layer(self.kind, self.function, self.weight * scale.reshape(places), bias, self.outputs)
+
+    def shifted(self, bias: Tensor) -> Layer:
+        """Return the layer with a bias."""
+        return Layer(self.kind, self.function, self.weight, bias, self.outputs)
+
+
+def layer_of(function: Callable[..., Tensor], args: Any, kwargs: Any) -> tuple[Layer, Tensor] | None:
+    """Return the layer that a call is, and the signal it is given; `None` for a call that is no linear layer."""
+    name = getattr(function, "__name__", "")
+    if name in CONVOLUTIONS or name == "linear":
+        given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+        inputs, weight, bias = given.pop("input"), given.pop("weight"), given.pop("bias", None)
+        if not is_signal(inputs) or is_signal(weight):
+            return None
+        bias = bias if bias is None or name == "linear" else bias.reshape(-1, *(1,) * (weight.ndim - 2))
+        kind: Literal["convolution", "linear"] = "linear" if name == "linear" else "convolution"
+        outputs = None if "transpose" in name else 0
+        return Layer(kind, lambda x, w: function(x, w, None, *args[3:], **given), weight, bias, outputs), inputs
+    if name == "addmm" and not kwargs and is_signal(args[1]) and not is_signal(args[0]) and not is_signal(args[2]):
+        return Layer("linear", torch.matmul, args[2], args[0], 1), args[1]
+    if name not in PRODUCTS or kwargs:
+        return None
+    first = args[:1] if name == "einsum" else ()
+    factors = args[len(first) :]
+    factors = factors[0] if isinstance(factors[0], list | tuple) else factors
+    if len(factors) != 2 or is_signal(factors[0]) == is_signal(factors[1]):
+        return None
+    if is_signal(factors[0]):
+        outputs = 1 if name in ("matmul", "__matmul__", "mm") and factors[1].ndim == 2 else None
+        return Layer("linear", lambda x, w: function(*first, x, w), factors[1], None, outputs), factors[0]
+    return Layer("linear", lambda x, w: function(*first, w, x), factors[0]), factors[1]
 
 
 class _Reached(Exception):
     """The forward pass has come to the first layer."""
 
+    def __init__(self, inputs: Tensor) -> None:
+        self.inputs = inputs
 
-def first_layer(score: ScoreFunction, images: Tensor) -> tuple[nn.Module, Tensor, Tensor]:
-    """Return the first layer with weights, and the lowest and highest input `(1, ...)` that it can be given.
+
+class _UntilFirstLayer(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = layer_of(func, args, kwargs or {})
+        if found is not None:
+            raise _Reached(found[1].detach())
+        return func(*args, **(kwargs or {}))
+
+
+def input_bounds(score: ScoreFunction, images: Tensor, method: str) -> tuple[Tensor, Tensor]:
+    """Return the lowest and highest input `(1, ...)` that the first layer with weights can be given.
 
     A black and a white image are sent as far as that layer, so that the bounds are in its own, normalised units
     whatever the classifier does before. Two forward images, of which the classifier itself computes next to nothing.
@@ -26,83 +112,17 @@ def first_layer(score: ScoreFunction, images: Tensor) -> tuple[nn.Module, Tensor
     Raises:
         ValueError: a classifier without convolution and without linear layer.
     """
-    found: list[tuple[nn.Module, Tensor]] = []
-
-    def stop(module: nn.Module, inputs: Any) -> None:
-        found.append((module, inputs[0].detach()))
-        raise _Reached
-
-    layers = [module for module in score.classifier.modules() if isinstance(module, LAYERS)]
-    handles = [layer.register_forward_pre_hook(stop) for layer in layers]
-    try:
-        for value in (0, 1):
-            score.charge(1)
-            try:
-                score.classifier(torch.full_like(images[:1], value))
-            except _Reached:
-                continue
-            raise ValueError("lrp found no convolution and no linear layer in this classifier to start from")
-    finally:
-        for handle in handles:
-            handle.remove()
-    (layer, black), (_, white) = found
-    return layer, torch.minimum(black, white), torch.maximum(black, white)
-
-
-def mergeable(score: ScoreFunction, images: Tensor) -> list[tuple[nn.Module, BatchNorm]]:
-    """Return the layers with the batch norms that are given their output, and nothing else, as it is.
-
-    Which follows which is seen in one forward image: in networks whose blocks begin with a batch norm the layer listed
-    before it is not what it is given. Without batch norms there is nothing to see, and none is charged.
-    """
-    found: dict[BatchNorm, list[nn.Module | None]] = {}
-    outputs: list[tuple[nn.Module, Tensor, int]] = []
-
-    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        outputs.append((module, output, output._version))
-
-    def look(module: BatchNorm, inputs: Any) -> None:
-        given = inputs[0]
-        before = [layer for layer, output, version in outputs if output is given and version == given._version]
-        found.setdefault(module, []).append(before[0] if before else None)
-
-    modules = list(score.classifier.modules())
-    norms = [module for module in modules if isinstance(module, BatchNorm)]
-    if not norms:
-        return []
-    handles = [layer.register_forward_hook(keep) for layer in modules if isinstance(layer, LAYERS)]
-    handles += [norm.register_forward_pre_hook(look) for norm in norms]
-    try:
-        with torch.no_grad():
-            score.charge(1)
-            score.classifier(images[:1].detach().clone())
-    finally:
-        for handle in handles:
-            handle.remove()
-    called = [layer for layer, _, _ in outputs]
-    pairs = [(before[0], norm) for norm, before in found.items() if len(before) == 1 and before[0] is not None]
-    return [(layer, norm) for layer, norm in pairs if called.count(layer) == 1 and _fits(layer, norm)]
-
-
-def _fits(layer: nn.Module, norm: BatchNorm) -> bool:
-    return bool(norm.affine and norm.running_var is not None and len(norm.running_var) == len(layer.weight))  # type: ignore[arg-type]
-
-
-def merged_batch_norm(canonizers: Any, pairs: list[tuple[nn.Module, BatchNorm]]) -> Any:
-    """Return a canonizer that merges the batch norm of each pair into the layer before it, exactly.
-
-    Zennit's own leaves `1 / sqrt(1 + eps)` behind at every merged batch norm, and merges by the order of definition.
-    """
-
-    class MergedBatchNorm(canonizers.SequentialMergeBatchNorm):
-        def apply(self, root_module: nn.Module) -> list[Any]:
-            """Return one applied canonizer for each merged pair."""
-            instances = []
-            for layer, norm in pairs:
-                instance = self.copy()
-                instance.register((layer,), norm)
-                instance.batch_norm.running_var.data.sub_(norm.eps)
-                instances.append(instance)
-            return instances
-
-    return MergedBatchNorm()
+    found = []
+    for value in (0.0, 1.0):
+        score.charge(1)
+        try:
+            with _UntilFirstLayer():
+                score.ask(torch.full_like(images[:1], value, requires_grad=True))
+        except _Reached as reached:
+            found.append(reached.inputs)
+            continue
+        raise ValueError(
+            f"{method} found no convolution and no linear layer in this classifier to start from; scripts hide theirs: "
+            "give the network as plain modules and functions"
+        )
+    return torch.minimum(*found), torch.maximum(*found)

@@ -1,118 +1,181 @@
-"""How relevance comes back through what a network computes without modules: sums, means, pools and constants.
+"""How relevance comes back through what a network computes, call by call, whether a module makes the call or not.
 
-Notation: `R_j` arrives at an output `y_j`. A sum of parts `y = sum_i w_i x_i` without parameters hands on
-`R_i = sum_j x_i w_ij R_j / y_j` (LRP-0, which conserves); shifting and scaling by constants, as normalisation does,
-hands on `R` as it is. Everything else (slices, padding, concatenation, maxima) is its own gradient.
+Notation: `R_j` arrives at an output `y_j`. A layer with weights follows its rule. A sum of parts `y = sum_i w_i x_i`
+without parameters hands on `R_i = sum_j x_i w_ij R_j / y_j` (LRP-0, which conserves); an activation, and shifting and
+scaling by constants as normalisation does, hand on `R` as it is. What only moves or chooses values (slices, padding,
+concatenation, maxima) is its own gradient. There is no rule for anything else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from diffig.attribution.backward_rules import PRODUCTS, is_signal
+from diffig.attribution.backward_rules import is_signal
+from diffig.attribution.lrp_layers import Layer, layer_of
+from diffig.attribution.relevance_functions import Ruled, Shared, Unchanged
+from diffig.attribution.relevance_names import (
+    ACTIVATIONS,
+    AVERAGES,
+    DIFFERENCES,
+    FACTORS,
+    MOVES,
+    POOLS,
+    QUOTIENTS,
+    SUMS,
+    WRITTEN,
+)
 
-SUMS = ("add", "__add__", "__radd__", "__iadd__", "add_")
-DIFFERENCES = ("sub", "__sub__", "__isub__", "__rsub__", "rsub", "sub_")
-FACTORS = ("mul", "__mul__", "__rmul__", "__imul__", "mul_", "div", "__truediv__", "__itruediv__", "true_divide")
-POOLS = ("mean", "sum", "avg_pool2d", "adaptive_avg_pool2d")
-SMOOTH = ("silu", "hardswish", "leaky_relu", "elu", "softplus", "hardtanh", "relu6")
-UNDEFINED = ("scaled_dot_product_attention", "multi_head_attention_forward", "softmax", "layer_norm", "group_norm")
 STABILISER = 1e-9
 
 
-class Shared(torch.autograd.Function):
-    """A sum of parts, whose relevance each part gets in proportion."""
+class Made(NamedTuple):
+    """The layer that made a signal, what it was given, its rule, and the signal's version as it left it."""
 
-    @staticmethod
-    def forward(ctx: Any, function: Callable[..., Tensor], positive: bool, *parts: Tensor) -> Tensor:
-        """Return `function(*parts)`; with `positive` only what is positive in a part will count."""
-        with torch.enable_grad():
-            leaves = [(part.relu() if positive else part).detach().requires_grad_() for part in parts]
-            total = function(*leaves)
-        ctx.leaves, ctx.total = leaves, total
-        return function(*parts) if positive else total.detach()
-
-    @staticmethod
-    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor | None, ...]:
-        """Return `x_i sum_j w_ij R_j / y_j` for each part."""
-        total = ctx.total.detach()
-        stable = total + torch.where(total < 0, -STABILISER, STABILISER)
-        shares = torch.autograd.grad(ctx.total, ctx.leaves, relevance / stable)
-        return None, None, *(leaf.detach() * share for leaf, share in zip(ctx.leaves, shares, strict=True))
-
-
-class Unchanged(torch.autograd.Function):
-    """A function of one image-dependent tensor, element by element, that hands relevance on as it is."""
-
-    @staticmethod
-    def forward(ctx: Any, function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        """Return `function(inputs)`."""
-        ctx.shape = inputs.shape
-        return function(inputs)
-
-    @staticmethod
-    def backward(ctx: Any, relevance: Tensor) -> tuple[None, Tensor]:
-        """Return the relevance, summed where the constant had spread the input."""
-        return None, relevance.sum_to_size(ctx.shape)
+    layer: Layer
+    inputs: Tensor
+    rule: Any
+    version: int
 
 
 class Relevance(TorchFunctionMode):
-    """While entered, what a network computes without modules hands relevance on by the rules above.
+    """While entered, every call of a network hands relevance on by the rules above.
 
     Args:
+        rule: a new Zennit rule for a layer; told whether it is the first one that is met.
+        method: the name that errors speak of.
+        epsilon: stabilises an average pool's denominator.
         positive: only positive parts get relevance from a sum or a mean, so that none becomes negative (the `z_plus`
             rule; a residual branch may be negative where its sum is positive).
 
     Raises:
-        ValueError: on a product of two signals (attention, squeeze-and-excitation) and on a layer norm, for which no
-            rule is settled; on a layer that is used twice, whose hook would remember the second use only.
+        ValueError: on a call without a known rule (a product of two signals as in attention and squeeze-and-excitation,
+            a norm by an image's own statistics, a square), and on what hides its calls (scripts, custom functions).
     """
 
-    def __init__(self, positive: bool = False) -> None:
+    def __init__(
+        self, rule: Callable[[Layer, bool], Any], method: str, epsilon: float = STABILISER, positive: bool = False
+    ) -> None:
         super().__init__()
-        self.positive = positive
-        self._weights: set[int] = set()
+        self.rule, self.method, self.epsilon, self.positive = rule, method, epsilon, positive
+        self.met = False
+        self.made = WeakTensorKeyDictionary()
+        self.latest: Tensor | None = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Return what `func` returns."""
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
+        args = args or ((kwargs.pop("input"),) if "input" in kwargs else ())
+        given = [value for value in tensors_in((args, kwargs)) if is_signal(value)]
+        for value in given:
+            self.check(value)
+        output = self._follow(func, args, kwargs) if given else func(*args, **kwargs)
+        for value in tensors_in(output):
+            if is_signal(value):
+                self.made.setdefault(value, None)
+                self.latest = value
+        return output
+
+    def check(self, signal: Tensor) -> None:
+        """Return nothing; raise where a signal was made by something that hid how, and has new values."""
+        if signal.is_leaf or signal in self.made:
+            return
+        custom, last = isinstance(signal.grad_fn, BackwardCFunction), self.latest
+        if not custom or last is None or last.shape != signal.shape or not last.allclose(signal, 0, 0, equal_nan=True):
+            raise ValueError(
+                f"{self.method} cannot see how part of this classifier computes: scripts and custom autograd functions "
+                "hide their calls. Give the network as plain modules and functions, or choose another method (ig)"
+            )
+        self.made[signal] = None
+
+    def _follow(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", "")
         signals = [is_signal(value) for value in args[:2]]
-        both = signals == [True, True]
-        if name in UNDEFINED or (both and name in (*PRODUCTS, *FACTORS)):
-            raise ValueError(
-                f"lrp has no rule for {name.strip('_')} of this classifier (products of two signals: attention, "
-                "squeeze-and-excitation; layer norms). Choose a plain or residual convolutional classifier"
-            )
-        if name in ("conv2d", "linear"):
-            if id(args[1]) in self._weights:
-                raise ValueError("lrp cannot tell two uses of one layer apart; this classifier shares weights")
-            self._weights.add(id(args[1]))
-        if both and name in SUMS + DIFFERENCES:
+        if name in WRITTEN:
+            first = args[0].clone() if all(signals) else args[0]  # what is shared out is what was there before
+            return args[0].copy_(self._follow(getattr(Tensor, WRITTEN[name]), (first, *args[1:]), kwargs))
+        layer = layer_of(func, args, kwargs)
+        if layer is not None:
+            return self._layer(*layer, self.rule(layer[0], not self.met), lambda: func(*args, **kwargs))
+        if name in (*SUMS, *DIFFERENCES) and len(args) == 2 and all(signals):
             positive = self.positive and name in SUMS
-            return Shared.apply(lambda first, second: _plain(func)(first, second, **kwargs), positive, *args[:2])
-        if name in POOLS and signals[:1] == [True]:
-            return Shared.apply(lambda inputs: func(inputs, *args[1:], **kwargs), self.positive, args[0])
-        if name in SMOOTH and signals[:1] == [True] and not (kwargs.get("inplace") or args[-1] is True):
+            return Shared.apply(lambda one, other: func(one, other, **kwargs), positive, STABILISER, *args)
+        if name in (*SUMS, *DIFFERENCES, *FACTORS) and len(args) == 2 and signals.count(True) == 1:
+            return self._by_constant(func, args, kwargs, signals.index(True))
+        if name in POOLS and signals[0]:
+            epsilon = self.epsilon if name in AVERAGES else STABILISER
+            return Shared.apply(lambda inputs: func(inputs, *args[1:], **kwargs), self.positive, epsilon, args[0])
+        if name == "batch_norm" and func is torch.nn.functional.batch_norm:
+            return self._batch_norm(func, args, kwargs)
+        if name.removesuffix("_") in ACTIVATIONS or name in ACTIVATIONS:
+            if kwargs.get("inplace") or args[-1] is True or (name.endswith("_") and not name.endswith("__")):
+                with torch.no_grad():  # the signal stays the same node of the graph: relevance passes as it is
+                    return func(*args, **kwargs)
             return Unchanged.apply(lambda inputs: func(inputs, *args[1:], **kwargs), args[0])
-        if name in SUMS + DIFFERENCES + FACTORS and len(args) == 2 and any(signals):
-            place = signals.index(True)
-            rest = args[1 - place]
-            order = (lambda x: _plain(func)(x, rest)) if place == 0 else (lambda x: _plain(func)(rest, x))
-            return Unchanged.apply(order, args[place])
-        return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        if name not in MOVES and any(is_signal(value) for value in tensors_in(output)):
+            self._refuse(name)
+        return output
+
+    def _layer(self, layer: Layer, inputs: Tensor, rule: Any, compute: Callable[[], Tensor]) -> Tensor:
+        self.met = True
+        output: Tensor = Ruled.apply(inputs, layer, rule, compute)
+        self.made[output] = Made(layer, inputs, rule, output._version)
+        return output
+
+    def _maker(self, signal: Tensor) -> Made | None:
+        """The layer that returned this signal as it still is."""
+        made: Made | None = self.made.get(signal)
+        return made if made is not None and made.version == signal._version else None
+
+    def _by_constant(self, func: Any, args: Any, kwargs: Any, place: int) -> Tensor:
+        """A sum, difference or product of a signal and a constant; a sum may be a layer's bias, added by hand."""
+        signal, constant, name = args[place], args[1 - place], func.__name__
+        if place == 1 and name in QUOTIENTS:
+            self._refuse(name)
+        made = self._maker(signal) if name in SUMS and isinstance(constant, Tensor) and not kwargs else None
+        if made is not None and made.layer.bias is None and constant.ndim:
+            compute = lambda: func(*args)  # noqa: E731
+            return self._layer(made.layer.shifted(constant), made.inputs, made.rule, compute)
+        order = (lambda x: func(x, constant, **kwargs)) if place == 0 else (lambda x: func(constant, x, **kwargs))
+        return Unchanged.apply(order, signal)
+
+    def _batch_norm(self, func: Any, args: Any, kwargs: Any) -> Tensor:
+        """A norm by constants: part of the layer it follows, and otherwise handed on as it is."""
+        names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+        given = {"weight": None, "bias": None, "eps": 1e-5, **dict(zip(names, args, strict=False)), **kwargs}
+        mean, variance = given["running_mean"], given["running_var"]
+        if given.get("training") or mean is None or variance is None:
+            self._refuse("batch_norm by the batch's own statistics")
+        signal = args[0]
+        scale = (variance + given["eps"]).rsqrt() * (1 if given["weight"] is None else given["weight"])
+        shift = (0 if given["bias"] is None else given["bias"]) - mean * scale
+        made = self._maker(signal)
+        merged = made.layer.merged(scale, shift) if made is not None and signal.ndim == made.layer.weight.ndim else None
+        if made is not None and merged is not None:
+            return self._layer(merged, made.inputs, made.rule, lambda: func(*args, **kwargs))
+        return Unchanged.apply(lambda x: func(x, *args[1:], **kwargs), signal)
+
+    def _refuse(self, name: str) -> None:
+        raise ValueError(
+            f"{self.method} has no rule for {name.strip('_')} of this classifier; it knows linear layers, batch norms, "
+            "activations, sums, pools and what moves values, and neither products of two signals (attention, "
+            "squeeze-and-excitation) nor other norms. Choose a plain or residual convolutional classifier, or method=ig"
+        )
 
 
-def _plain(function: Any) -> Any:
-    """The function itself, or its twin that does not write into its first argument."""
-    name = function.__name__
-    if name.startswith("__i"):
-        return getattr(torch.Tensor, "__" + name[3:])
-    if name.endswith("_") and not name.endswith("__"):
-        return getattr(torch.Tensor, name[:-1])
-    return function
+def tensors_in(values: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dictionaries."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from tensors_in(value)
+    elif isinstance(values, dict):
+        yield from tensors_in(list(values.values()))

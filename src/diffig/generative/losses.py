@@ -20,7 +20,7 @@ def blur(images: Tensor) -> Tensor:
     taps = images.new_tensor(BINOMIAL)
     flat = pad(images.flatten(0, 1)[:, None], (2, 2, 2, 2), mode="replicate")
     smooth = conv2d(conv2d(flat, taps.view(1, 1, 5, 1)), taps.view(1, 1, 1, 5))
-    return smooth.view(batch, channels, *images.shape[-2:])
+    return smooth.reshape(batch, channels, *images.shape[-2:])
 
 
 def laplacian_l1(first: Tensor, second: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ def linear_imputation(images: Tensor, missing: Tensor, tolerance: float | None =
         double = linear_imputation(images.repeat(1, 1, *twice), missing.repeat(1, 1, *twice), tolerance, most)
         return double[..., :height, :width].contiguous()
     # Planes share one line of numbers below, and 0 * NaN would cross from one to the next.
-    planes = torch.where(images.isfinite(), images, 0).to(torch.promote_types(images.dtype, torch.float32))
+    precision = torch.promote_types(images.dtype, torch.float32)
+    planes = torch.where(images.isfinite(), images, 0).to(precision).contiguous()
     if tolerance is None:
         tolerance = TOLERANCE[planes.dtype]
     count = len(images) if images.is_cuda else max(1, CACHED // images.shape[1:].numel())

@@ -8,6 +8,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from diffig.scores import as_written
+
 
 def layers_of(classifier: nn.Module, image: Tensor) -> list[str]:
     """Return the names of the modules that hold parameters of their own, in the order in which an image meets them.
@@ -21,8 +23,8 @@ def layers_of(classifier: nn.Module, image: Tensor) -> list[str]:
     met: list[str] = []
     for name in names:
         spare.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: met.append(name))
-    with torch.no_grad():
-        spare(image)
+    with torch.no_grad(), as_written():  # a compiled module runs past its hooks
+        spare(image.clone(memory_format=torch.contiguous_format))  # a forward may write into its input, or view it
     order = {name: place for place, name in reversed(list(enumerate(met)))}
     return sorted(names, key=lambda name: order.get(name, -1))
 

@@ -68,7 +68,7 @@ def fisher_product(score: ScoreFunction, points: Tensor, vectors: Tensor) -> Ten
             leaf = chunk.detach().clone().requires_grad_()
             with forward_ad.dual_level():
                 dual = forward_ad.make_dual(leaf, along.detach().clone())
-                logits, change = forward_ad.unpack_dual(score.classifier(dual))
+                logits, change = forward_ad.unpack_dual(score.ask(dual))
                 change = torch.zeros_like(logits) if change is None else change.detach()
             likely = logits.detach().softmax(1)
             weighted = likely * (change - (likely * change).sum(1, keepdim=True))

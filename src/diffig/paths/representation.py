@@ -57,9 +57,9 @@ def _may_be_head(module: nn.Module) -> bool:
 def represent(score: ScoreFunction, images: Tensor, layer: str | None = None) -> tuple[Tensor, Tensor]:
     """Return the logits `(n, K)` and representations `(n, d)` of images `(n, C, H, W)`: `n` forward images."""
     logits, representations = [], []
-    with score.borrowed(), torch.no_grad(), Representation(score.classifier, layer) as head:
+    with score.opened(), torch.no_grad(), Representation(score.classifier, layer) as head:
         for chunk in images.split(score.chunk_size):
-            logits.append(score.classifier(chunk))
+            logits.append(score.ask(chunk))
             representations.append(head.take())
     score.charge(len(images))
     return torch.cat(logits), torch.cat(representations)
@@ -72,15 +72,10 @@ def direction(score: ScoreFunction, images: Tensor, wanted: Tensor, layer: str |
     for each.
     """
     gradients = []
-    with (
-        score.borrowed(),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        Representation(score.classifier, layer) as head,
-    ):
+    with score.opened(), Representation(score.classifier, layer) as head:
         for chunk, goal in zip(images.split(score.chunk_size), wanted.split(score.chunk_size), strict=True):
             leaf = chunk.detach().clone().requires_grad_()
-            score.classifier(leaf)
+            score.ask(leaf)
             distance = (head.take() - goal.clone()).square().sum()
             gradients.append(torch.autograd.grad(distance, leaf)[0])
     score.charge(len(images), len(images))

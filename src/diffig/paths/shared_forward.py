@@ -29,7 +29,7 @@ def logits_and_gradients(
         for start in range(0, len(points), score.chunk_size):
             part = slice(start, start + score.chunk_size)
             leaf = points[part].detach().clone().requires_grad_()
-            logits = score.classifier(leaf)
+            logits = score.ask(leaf)
             gradients = [
                 torch.autograd.grad(read(logits, part).sum(), leaf, retain_graph=number + 1 < len(readings))[0]
                 for number, read in enumerate(readings)
