@@ -13,9 +13,11 @@ import hydra
 from omegaconf import DictConfig
 
 from diffig.cli.launch import run
+from diffig.cli.sweeps import reports_sweeps
 from diffig.config import CONF_DIR
 
 
+@reports_sweeps
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="explain")
 def main(cfg: DictConfig) -> None:
     """Explain `cfg.image` and leave pictures, attributions and a summary in the output folder."""

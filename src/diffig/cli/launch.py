@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffig.cli.folders import FolderInUse, taken
 from diffig.cli.ranks import prepare_ranks
 from diffig.cli.sweeps import mark
 
@@ -44,10 +45,16 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
         prepare_ranks(cfg)
         if needs is not None:
             OmegaConf.select(cfg, needs, throw_on_missing=True)
-        mark(folder, "running")
-        result = task(cfg)
-        mark(folder, "done")
-        return result
+        with taken(folder, Path(cfg.dirs.output)):
+            mark(folder, "running")
+            result = task(cfg)
+            mark(folder, "done")
+            return result
+    except FolderInUse as error:  # whose status and error.txt are the other run's
+        log.error("%s", error)
+        if many:
+            raise
+        raise SystemExit(1) from None
     except (*USER_ERRORS, OmegaConfBaseException) as error:
         message = one_line(error, cfg)
         log.debug("trace", exc_info=True)

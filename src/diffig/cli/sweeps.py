@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
+from diffig.cli.ranks import is_first_rank
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -45,8 +47,7 @@ def reports_sweeps(program: Callable[[], Any]) -> Callable[[], Any]:
 
 def mark(folder: Path, status: str) -> None:
     """Say what became of the job in this folder; one process of a job speaks for all."""
-    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or "0"
-    if rank == "0":
+    if is_first_rank():
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"status.{os.getpid()}.part"
         partial.write_text(status)
@@ -71,4 +72,5 @@ def report(folder: Path) -> str:
     if not lines:
         return ""
     head = f"sweep {folder}: {len(jobs) - len(lines)} of {len(jobs)} jobs are done"
-    return "\n".join([head, *lines, f"the same command with hydra.sweep.dir={folder} does what is missing", ""])
+    resume = f"the same command with hydra.sweep.dir={folder} does what is missing"
+    return "\n".join([head, *lines, resume, ""])
