@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from diffig.cli.folders import FolderInUse, take, taken
+from diffig.cli.sweeps import mark, report, word
 from diffig.config import compose
 
 Evaluate = Callable[..., int]
@@ -139,3 +142,17 @@ def test_runs_that_begin_in_one_second_get_a_folder_each(program: str, mode: str
     assert "%H-%M-%S-%f" in pattern
     assert {"folder", "sweep"} <= set(OmegaConf.load(Path(CONF_DIR) / f"{program}.yaml").hydra.callbacks)
     assert compose(program, ["image=0"] if program == "explain" else []) is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "a b", "out[1]", "a,b", "it's", 'say "x"', "x=1", "(q)", "back\\slash", "end\\", "a${b}", "~me"]
+)
+def test_the_hint_of_a_failed_sweep_can_be_pasted(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    mark(folder / "0", "failed")
+    hint = report(folder).splitlines()[-1].removeprefix("the same command with ").removesuffix(" does what is missing")
+    (pasted,) = shlex.split(hint)
+    override = OverridesParser.create().parse_override(pasted)
+    assert not override.is_sweep_override()
+    assert OmegaConf.create({"dir": override.value()}).dir == str(folder)
+    assert word("hydra.sweep.dir", "outputs/sweeps/a_1-2") == "hydra.sweep.dir=outputs/sweeps/a_1-2"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,5 +74,14 @@ def report(folder: Path) -> str:
     if not lines:
         return ""
     head = f"sweep {folder}: {len(jobs) - len(lines)} of {len(jobs)} jobs are done"
-    resume = f"the same command with hydra.sweep.dir={folder} does what is missing"
+    resume = f"the same command with {word('hydra.sweep.dir', folder)} does what is missing"
     return "\n".join([head, *lines, resume, ""])
+
+
+def word(key: str, value: object) -> str:
+    """Return `key=value` to be pasted into a command line, quoted for Hydra's grammar and for the shell's."""
+    plain = str(value)
+    if not re.fullmatch(r"[\w./+-]+", plain, re.ASCII):
+        quoted = re.sub(r'(\\*)(?="|$)', r"\1\1", plain).replace('"', r"\"").replace("${", r"\${")
+        plain = f'"{quoted}"'
+    return shlex.quote(f"{key}={plain}")
