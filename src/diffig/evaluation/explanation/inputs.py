@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from diffig.data.imagenet import imagenet_names
-from diffig.data.label_table import EXTENSIONS
+from diffig.data.pictures import is_image
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -24,11 +24,9 @@ def sources_of(image: int | str) -> list[int | str]:
     """
     if isinstance(image, int) or not Path(image).is_dir():
         return [image]
-    files = sorted(str(file) for file in Path(image).rglob("*") if file.suffix.lower() in EXTENSIONS)
+    files = sorted(str(file) for file in Path(image).rglob("*") if is_image(file.name) and file.is_file())
     if not files:
-        raise FileNotFoundError(
-            f"no image below {image} ({', '.join(EXTENSIONS[:4])}, ...); give a file, or image=<number>"
-        )
+        raise FileNotFoundError(f"no image below {image} (.jpg, .png, ...); give a file, or image=<number>")
     return list(files)
 
 
