@@ -1,6 +1,7 @@
 """What became of the jobs of a sweep, said once at its end, however it ended.
 
-Every job leaves `status` in its folder: running, done or failed. A job that is killed cannot say so: it stays running.
+Every job leaves `status` in its folder: running, done, failed or interrupted. A job that is killed cannot say so: it
+stays running.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def report(folder: Path) -> str:
         if status == "failed":
             said = (job / "error.txt").read_text().split("\n")[0] if (job / "error.txt").is_file() else "see its log"
             lines.append(f"  job {job.name} failed: {said} ({job / 'error.txt'})")
+        elif status == "interrupted":
+            lines.append(f"  job {job.name} was interrupted")
         elif status != "done":
             lines.append(
                 f"  job {job.name} is still running, or was killed (out of memory or time?): see its log in {job}"
