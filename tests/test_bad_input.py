@@ -58,8 +58,12 @@ def net():
         (IMAGES[None], ValueError, r"it must be \(B, C, H, W\)"),
         ((IMAGES * 255).to(torch.uint8), TypeError, r"got torch.uint8; convert with x.float\(\) / 255"),
         (IMAGES[:0], ValueError, r"inputs holds no image"),
-        (IMAGES.numpy(), TypeError, "floating tensor.*got float32"),
-        ([[0.5]], TypeError, "floating tensor.*got list"),
+        (
+            IMAGES.numpy(),
+            TypeError,
+            r"got a NumPy array of float32; .*torch.from_numpy\(x\).float\(\)$",
+        ),
+        ([[0.5]], TypeError, "floating tensor.*got a list"),
     ],
 )
 def test_images(net, make, images, error, message):

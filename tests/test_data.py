@@ -280,7 +280,7 @@ X, Y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 2, 1])
         ({"x": X, "y": Y + 5}, "label 7 of image 2 .* allowed: 0 to 2"),
         ({"x": np.array([None]), "y": Y}, "cannot be read"),
         ({"jpeg": X.ravel(), "offset": np.array([0, 9, 5, 20, 30]), "y": Y}, "'offset' .* must rise"),
-        ({"jpeg": X.ravel(), "offset": np.array([0, 9, 15, 20, 30]), "y": Y}, "image 0 of .* cannot be decoded"),
+        ({"jpeg": X.ravel(), "offset": np.array([0, 9, 15, 20, 30]), "y": Y}, "image 0 of .* is not a readable image"),
     ],
 )
 def test_bad_npz(arrays: dict[str, np.ndarray], message: str, tmp_path: Path) -> None:

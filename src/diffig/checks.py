@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from diffig.conversion import conversion, is_integer, kind_of, white_of
+
 Objective = Literal["probability", "logit", "log_probability", "margin"]
+
+CAPTUM = {
+    "n_steps": "steps=...",
+    "method": "rule=...",
+    "internal_batch_size": "ScoreFunction(classifier, chunk_size=...)",
+}
+"""This library's words for arguments of Captum's `attribute`."""
 
 
 class NonFiniteWarning(UserWarning):
@@ -18,8 +30,7 @@ class NonFiniteWarning(UserWarning):
 def check_images(images: Tensor, name: str = "images") -> None:
     """Return nothing; raise where `images` is not a floating tensor of shape `(B, C, H, W)` with `B >= 1`."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = getattr(images, "dtype", type(images).__name__)
-        raise TypeError(f"{name} must be a floating tensor in [0, 1], got {kind}; convert with x.float() / 255")
+        raise TypeError(f"{name} must be a floating tensor in [0, 1], got {kind_of(images)}; {conversion(images)}")
     if images.ndim != 4:
         raise ValueError(f"{name} has shape {tuple(images.shape)}; it must be (B, C, H, W): add a batch with x[None]")
     if images.shape[0] == 0:
@@ -30,26 +41,62 @@ def check_pixel_range(images: Tensor, name: str = "images") -> None:
     """Return nothing; raise where a finite pixel lies outside [0, 1]: paths live in pixels, not in normalised units."""
     finite = images[torch.isfinite(images)]
     if finite.numel() and (finite.min() < -1e-6 or finite.max() > 1 + 1e-6):
+        white = white_of(float(finite.max()))
+        advice = (
+            f"divide by {white}"
+            if finite.min() >= 0 and finite.max() > 16  # far beyond normalised units
+            else "give raw pixels and put the normalisation inside the classifier "
+            "(diffig.classifiers.Classifier(net, mean, std))"
+        )
         raise ValueError(
-            f"{name} lies in [{finite.min():.4g}, {finite.max():.4g}]; pixels must lie in [0, 1]: give raw pixels and "
-            "put the normalisation inside the classifier (diffig.classifiers.Classifier(net, mean, std))"
+            f"{name} lies in [{finite.min():.4g}, {finite.max():.4g}]; pixels must lie in [0, 1]: {advice}"
         )
 
 
-def check_targets(targets: Tensor, batch: int) -> None:
-    """Return nothing; raise where `targets` is not an integer tensor of shape `(B,)`."""
-    if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.shape != (batch,):
-        shape = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
-        raise ValueError(f"targets has shape {shape}; it must hold one class index (int64) for each of {batch} images")
+def check_targets(targets: Tensor, batch: int) -> Tensor:
+    """Return `targets` as int64; raise where it is not a tensor of shape `(B,)` of some integer type."""
+    return _integers(targets, batch, "targets", "class index")
 
 
-def check_indices(indices: Tensor, batch: int) -> None:
-    """Return nothing; raise where `indices` is not an integer tensor of shape `(B,)`."""
-    if not isinstance(indices, Tensor) or indices.is_floating_point() or indices.shape != (batch,):
-        shape = tuple(indices.shape) if isinstance(indices, Tensor) else type(indices).__name__
-        raise ValueError(
-            f"indices has shape {shape}; it must hold one dataset index (int64) for each of {batch} images"
-        )
+def check_indices(indices: Tensor, batch: int) -> Tensor:
+    """Return `indices` as int64; raise where it is not a tensor of shape `(B,)` of some integer type."""
+    return _integers(indices, batch, "indices", "dataset index")
+
+
+def _integers(values: Tensor, batch: int, name: str, what: str) -> Tensor:
+    if isinstance(values, Tensor) and values.shape == (batch,) and is_integer(values):
+        return values.long()
+    wanted = f"it must hold one {what} (int64) for each of {batch} images"
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{name} is a {type(values).__name__}; {wanted}: convert with torch.as_tensor({name})")
+    advice = f": convert with {name}.long()" if values.shape == (batch,) else ""
+    if values.ndim == 2 and len(values) == batch:
+        advice = f": take {name}[:, 0]" if values.shape[1] == 1 else f": for one-hot rows, {name}.argmax(1)"
+    raise ValueError(f"{name} has shape {tuple(values.shape)} and type {values.dtype}; {wanted}{advice}")
+
+
+def check_number(value: object, name: str) -> float:
+    """Return one pixel value as a float; raise where `value` is something else, with what to give in its place."""
+    if isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return float(value)
+    advice = "a named baseline belongs where the method is made, IntegratedGradients(classifier, baseline=...)"
+    if isinstance(value, np.ndarray):
+        advice = conversion(value, name)
+    elif isinstance(value, Sequence) and value and all(isinstance(part, numbers.Real) for part in value):
+        advice = f"for a colour, torch.tensor({name}).view(1, -1, 1, 1).expand_as(inputs[:1])"
+    elif isinstance(value, Sequence) and value and isinstance(value[0], Tensor):
+        advice = f"take {name}[0]"
+    raise TypeError(
+        f"{name} is {kind_of(value)}; it must be a tensor (B, C, H, W) or (1, C, H, W), or one pixel value: {advice}"
+    )
+
+
+def check_options(unknown: Iterable[str], method: str) -> None:
+    """Return nothing; raise where `attribute` was given what `method` does not take, with our word for Captum's."""
+    for name in unknown:
+        if name in CAPTUM:
+            raise ValueError(f"{method} takes no {name} in attribute; give {CAPTUM[name]} where the method is made")
+        raise ValueError(f"{method} takes no {name!r}; the diffig methods take region")
 
 
 def check_like(other: Tensor, images: Tensor, name: str) -> None:

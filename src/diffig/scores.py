@@ -11,6 +11,7 @@ from typing import NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from diffig.calls import check_module, watched
 from diffig.checks import Objective, check_images, check_targets
 
 __all__ = ["Cost", "Objective", "ScoreFunction"]
@@ -64,6 +65,7 @@ class ScoreFunction:
             raise ValueError(f"objective={objective!r} is unknown; choose one of {list(get_args(Objective))}")
         if chunk_size < 1:
             raise ValueError(f"chunk_size={chunk_size} must be at least 1; it is the number of images in one call")
+        check_module(classifier)
         self.classifier = classifier
         self.objective: Objective = objective or "probability"
         self.is_open = objective is None
@@ -102,14 +104,14 @@ class ScoreFunction:
 
     def score(self, images: Tensor, targets: Tensor) -> Tensor:
         """Return the scores `(B,)` of images `(B, C, H, W)` for the classes `targets` `(B,)`, without a graph."""
-        check_targets(targets, len(images))
+        targets = check_targets(targets, len(images))
         logits = self.logits(images)
         return self.read(logits, targets)
 
     def value_and_grad(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scores `(B,)` and their gradients `(B, C, H, W)` with respect to the images."""
         check_images(images)
-        check_targets(targets, len(images))
+        targets = check_targets(targets, len(images))
         values, gradients = [], []
         with self.borrowed(), torch.inference_mode(False), torch.enable_grad(), self._without_weights():
             for chunk, labels in zip(images.split(self.chunk_size), targets.split(self.chunk_size), strict=True):
@@ -181,7 +183,8 @@ class ScoreFunction:
         modes = [(module, module.training) for module in self.classifier.modules()]
         self.classifier.eval()
         try:
-            yield
+            with watched(self.classifier):
+                yield
         finally:
             for module, training in modes:
                 module.training = training

@@ -94,7 +94,7 @@ def test_a_folder_of_images(explain: Program, tmp_path: Path, capfd: pytest.Capt
     assert {folder.name for folder in run.iterdir() if (folder / "summary.json").exists()} == {"a", "more_b & c"}
     page = (run / "index.html").read_text()
     assert "more_b%20%26%20c/attribution.png" in page
-    assert "broken.jpg cannot be read as an image" in page
+    assert "broken.jpg is not a readable image" in page
 
 
 def test_files_of_one_name_keep_their_own_folders(explain: Program, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from diffig.checks import (
     check_images,
     check_indices,
     check_like,
+    check_number,
+    check_options,
     check_pixel_range,
     check_targets,
     warn_non_finite,
@@ -93,8 +95,7 @@ class Attributor(ABC):
             options: what only some methods take, such as field DiffIG's `region`.
         """
         unknown = set(options) - set(inspect.signature(self.explain).parameters)
-        if unknown:
-            raise ValueError(f"{self.name} takes no {sorted(unknown)}; the diffig methods take region")
+        check_options(sorted(unknown), self.name)
         integral = self.explain(inputs, baselines, target, indices, **options)
         return (integral.attribution, integral.gap) if return_convergence_delta else integral.attribution
 
@@ -117,7 +118,7 @@ class Attributor(ABC):
         else:
             targets = torch.as_tensor(target, device=images.device)
             targets = targets.expand(len(images)) if targets.ndim == 0 else targets
-        check_targets(targets, len(images))
+        targets = check_targets(targets, len(images))
         indices = torch.arange(len(images)) if indices is None else indices
         check_indices(indices, len(images))
         streams = Streams(self.seed, indices)
@@ -137,7 +138,7 @@ class Attributor(ABC):
         if baselines is None:
             return self.baseline.references(images, streams)
         if not isinstance(baselines, Tensor):
-            return Constant(float(baselines)).references(images, streams)
+            return Constant(check_number(baselines, "baselines")).references(images, streams)
         given = baselines.to(images)
         given = given.expand_as(images) if given.shape == (1, *images.shape[1:]) else given
         check_like(given, images, "baselines")

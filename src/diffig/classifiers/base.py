@@ -94,13 +94,20 @@ def check_fits(classifier: Classifier, datamodule: DataFacts) -> Classifier:
     """Return the classifier after checking that it can classify the images of ``datamodule``.
 
     Raises:
-        ValueError: labels beyond the classifier's classes, or another number of channels.
+        ValueError: labels beyond the classifier's classes or in an order that is not theirs, or another number of
+            channels.
     """
     if datamodule.num_classes > classifier.num_classes:
         raise ValueError(
             f"dataset {datamodule.name!r} has {datamodule.num_classes} classes, classifier {classifier.name!r} only"
             f" {classifier.num_classes}: labels would be out of range. Choose another classifier, or one trained with"
             f" classifier.num_classes={datamodule.num_classes}"
+        )
+    if datamodule.num_classes < classifier.num_classes and getattr(datamodule, "labels_by_order", False):
+        raise ValueError(
+            f"dataset {datamodule.name!r} has {datamodule.num_classes} class sub-folders, classifier"
+            f" {classifier.name!r} {classifier.num_classes} classes: the order of sub-folders does not give its labels."
+            " Name the sub-folders by label number, or add a labels.csv or a categories.json with all class names"
         )
     channels = datamodule.image_shape[0]
     if channels != classifier.in_channels:

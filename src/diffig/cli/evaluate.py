@@ -9,12 +9,14 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
+from diffig.cli.interrupt import interruptible
 from diffig.cli.launch import run
 from diffig.cli.sweeps import reports_sweeps
 from diffig.config import CONF_DIR
 
 
 @reports_sweeps
+@interruptible
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="evaluate")
 def main(cfg: DictConfig) -> float | None:
     """Evaluate what `cfg` describes and leave rows, summary and pictures in its output folder.

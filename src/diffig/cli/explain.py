@@ -12,10 +12,14 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from diffig.cli.interrupt import interruptible
 from diffig.cli.launch import run
+from diffig.cli.sweeps import reports_sweeps
 from diffig.config import CONF_DIR
 
 
+@reports_sweeps
+@interruptible
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="explain")
 def main(cfg: DictConfig) -> None:
     """Explain `cfg.image` and leave pictures, attributions and a summary in the output folder."""
@@ -25,7 +29,7 @@ def main(cfg: DictConfig) -> None:
 
         print(explain(cfg, [with_method(name) for name in cfg.methods or []]))
 
-    run(task, cfg, needs="image")
+    run(task, cfg, needs="image", goes_on=False)
 
 
 def with_method(name: str) -> DictConfig:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffig.cli.ranks import prepare_ranks
-from diffig.cli.sweeps import mark
+from diffig.cli.folders import FolderInUse, taken
+from diffig.cli.interrupt import Interrupted, was_interrupted
+from diffig.cli.ranks import is_first_rank, prepare_ranks
+from diffig.cli.sweeps import mark, word
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,7 +23,7 @@ log = logging.getLogger("diffig")
 USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError)
 
 
-def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = None) -> Any:
+def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = None, goes_on: bool = True) -> Any:
     """Return what `task(cfg)` returns.
 
     A mistake of the user ends a single run with one line; in a sweep it is logged, left as `error.txt` in the job's
@@ -31,6 +33,10 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
         task: imports what it works with, seconds of imports, when it is called.
         cfg: the config of the program.
         needs: a key that must be set where the config has it; asked for before the task is called.
+        goes_on: whether the task takes up what an earlier start has left in the folder.
+
+    Raises:
+        Interrupted: the user has stopped it; one line says how it goes on.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -44,10 +50,24 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
         prepare_ranks(cfg)
         if needs is not None:
             OmegaConf.select(cfg, needs, throw_on_missing=True)
-        mark(folder, "running")
-        result = task(cfg)
-        mark(folder, "done")
-        return result
+        with taken(folder, Path(cfg.dirs.output)):
+            mark(folder, "running")
+            result = task(cfg)
+            mark(folder, "done")
+            return result
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if not was_interrupted(stop):
+            raise
+        mark(folder, "interrupted")
+        if is_first_rank() and not many:  # a sweep says it of all its jobs
+            again = f" with {word('hydra.run.dir', folder)} goes on from here" if goes_on else " starts it again"
+            print(f"interrupted; the same command{again}", file=sys.stderr)
+        raise Interrupted from None
+    except FolderInUse as error:  # whose status and error.txt are the other run's
+        log.error("%s", error)
+        if many:
+            raise
+        raise SystemExit(1) from None
     except (*USER_ERRORS, OmegaConfBaseException) as error:
         message = one_line(error, cfg)
         log.debug("trace", exc_info=True)

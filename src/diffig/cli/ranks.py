@@ -30,6 +30,13 @@ def prepare_ranks(cfg: DictConfig) -> None:
     refuse_scattered_output()
 
 
+def is_first_rank() -> bool:
+    """Whether this process speaks for all of its run: its first rank, or its only process."""
+    # All of them: what Lightning starts inside a SLURM job has that job's SLURM_PROCID, 0, and a LOCAL_RANK of its own.
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
+    return all(os.environ.get(name) in (None, "", "0") for name in names)
+
+
 def under_submitit() -> bool:
     """Whether submitit has started this process."""
     return "SUBMITIT_EXECUTOR" in os.environ

@@ -1,18 +1,23 @@
 """What became of the jobs of a sweep, said once at its end, however it ended.
 
-Every job leaves `status` in its folder: running, done or failed. A job that is killed cannot say so: it stays running.
+Every job leaves `status` in its folder: running, done, failed or interrupted. A job that is killed cannot say so: it
+stays running.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
+
+from diffig.cli.ranks import is_first_rank
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,8 +50,7 @@ def reports_sweeps(program: Callable[[], Any]) -> Callable[[], Any]:
 
 def mark(folder: Path, status: str) -> None:
     """Say what became of the job in this folder; one process of a job speaks for all."""
-    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or "0"
-    if rank == "0":
+    if is_first_rank():
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f"status.{os.getpid()}.part"
         partial.write_text(status)
@@ -64,6 +68,8 @@ def report(folder: Path) -> str:
         if status == "failed":
             said = (job / "error.txt").read_text().split("\n")[0] if (job / "error.txt").is_file() else "see its log"
             lines.append(f"  job {job.name} failed: {said} ({job / 'error.txt'})")
+        elif status == "interrupted":
+            lines.append(f"  job {job.name} was interrupted")
         elif status != "done":
             lines.append(
                 f"  job {job.name} is still running, or was killed (out of memory or time?): see its log in {job}"
@@ -71,4 +77,14 @@ def report(folder: Path) -> str:
     if not lines:
         return ""
     head = f"sweep {folder}: {len(jobs) - len(lines)} of {len(jobs)} jobs are done"
-    return "\n".join([head, *lines, f"the same command with hydra.sweep.dir={folder} does what is missing", ""])
+    resume = f"the same command with {word('hydra.sweep.dir', folder)} does what is missing"
+    return "\n".join([head, *lines, resume, ""])
+
+
+def word(key: str, value: object) -> str:
+    """Return `key=value` to be pasted into a command line, quoted for Hydra's grammar and for the shell's."""
+    plain = str(value)
+    if not re.fullmatch(r"[\w./+-]+", plain, re.ASCII):
+        quoted = re.sub(r'(\\*)(?="|$)', r"\1\1", plain).replace('"', r"\"").replace("${", r"\${")
+        plain = f'"{quoted}"'
+    return shlex.quote(f"{key}={plain}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from diffig.data.image_sets import ImageSet
+from diffig.data.pictures import read_picture
 from diffig.data.storage import Storage
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ ResizeMode = Literal["crop", "squash"]
 
 
 class ImageFiles(ImageSet):
-    """Image files decoded when asked for and made square: cropped, or squashed.
+    """Image files decoded when asked for, as `read_picture` shows them, and made square: cropped, or squashed.
 
     Args:
         storage: where the files are.
@@ -57,13 +57,8 @@ class ImageFiles(ImageSet):
         """
         from PIL import Image
 
-        content = self.storage.read(self.files[position])
-        try:
-            picture = Image.open(io.BytesIO(content)).convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(
-                f"{self.files[position]} in {self.storage.path} is not a readable image ({error}); replace or remove it"
-            ) from error
+        file = self.files[position]
+        picture = read_picture(self.storage.read(file), f"{file} in {self.storage.path}")
         picture = self.square(picture, Image.Resampling.BILINEAR)
         return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy()).float() / 255
 

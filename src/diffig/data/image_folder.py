@@ -17,7 +17,7 @@ class ImageFolder(PhotoDataModule):
     """Datamodule of image files of any size; images (3, size, size) in [0, 1].
 
     Labels come from ``labels.csv`` where there is one, else from the sub-folder of each file. The index is the row of
-    the table, or the position in the sorted list of files.
+    the table, or the position in the sorted list of files. One folder around all of this is looked through.
 
     Args:
         path: folder or .zip of the test images.
@@ -42,6 +42,7 @@ class ImageFolder(PhotoDataModule):
         self.train_path = train_path
         self.class_count = num_classes
         self.val_fraction = val_fraction
+        self.labels_by_order = False
 
     def load(self) -> Splits:
         """Return the test images and, where given, the training and validation images."""
@@ -63,7 +64,9 @@ class ImageFolder(PhotoDataModule):
         return Splits(train=train, val=val, test=test, class_names=names)
 
     def _files(self, path: str | Path, key: str) -> LabelledFiles:
-        return read_labelled_files(Storage(existing_path(path, WANTED, key=key)), self.class_count)
+        found = read_labelled_files(Storage(existing_path(path, WANTED, key=key)), self.class_count)
+        self.labels_by_order |= found.by_order
+        return found
 
     def _images(self, files: LabelledFiles) -> ImageFiles:
         return self.images_of(files.storage, files.files, files.labels)

@@ -11,8 +11,8 @@ import torch
 
 from diffig.checks import check_choice
 from diffig.data.checks import checked_labels, existing_path
-from diffig.data.label_table import EXTENSIONS
 from diffig.data.photos import PhotoDataModule
+from diffig.data.pictures import is_image
 from diffig.data.splits import Splits, split_off_validation
 from diffig.data.storage import Storage
 
@@ -64,7 +64,7 @@ class ImageNet(PhotoDataModule):
         """Return validation images as the test set and, where there are any, training images."""
         storage = Storage(existing_path(self.path, WANTED))
         names = storage.names()
-        images = [name for name in names if name.lower().endswith(EXTENSIONS)]
+        images = [name for name in names if is_image(name)]
         train = _by_folder(name for name in images if "train" in PurePosixPath(name).parts)
         ids, test = _validation(storage, names, [name for name in images if name not in train])
         if len(ids) != self.class_count:
@@ -107,14 +107,14 @@ def _validation(storage: Storage, names: Sequence[str], images: Sequence[str]) -
             f"{storage.path} has {len(flat)} images ILSVRC2012_val_* and no labels for them; {WANTED}"
         )
     if SOLUTION in tables:
-        rows = csv.DictReader(io.StringIO(storage.read(tables[SOLUTION]).decode()))
+        rows = csv.DictReader(io.StringIO(storage.text(tables[SOLUTION])))
         known = {row["ImageId"]: row["PredictionString"].split()[0] for row in rows}
         missing = [name for name in flat if PurePosixPath(name).stem not in known]
         if missing:
             raise ValueError(f"{SOLUTION} in {storage.path} has no line for {missing[0]}; fetch it again")
         return sorted(set(known.values())), {name: known[PurePosixPath(name).stem] for name in flat}
     by_number = _devkit(storage, tables[META])
-    truth = storage.read(tables[TRUTH]).decode().split()
+    truth = storage.text(tables[TRUTH]).split()
     try:
         # An image's own number, so that a part of the validation images will do.
         found = {name: by_number[int(truth[int(PurePosixPath(name).stem.rsplit("_", 1)[-1]) - 1])] for name in flat}

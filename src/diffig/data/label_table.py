@@ -3,26 +3,31 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from diffig.data.checks import checked_labels
+from diffig.data.class_folders import labels_of_folders
+from diffig.data.pictures import is_image
 from diffig.data.storage import Storage
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TABLE, CATEGORIES = "labels.csv", "categories.json"
 
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """Names of image files in a storage, int64 labels (N,) and the name of each class in label order."""
+    """Names of image files in a storage, int64 labels (N,) and the name of each class in label order.
+
+    Attributes:
+        by_order: whether nothing but the order of sub-folders gave the labels, right only where no class is missing.
+    """
 
     storage: Storage
     files: list[str]
     labels: np.ndarray
     class_names: list[str]
+    by_order: bool = False
 
 
 def read_labelled_files(storage: Storage, num_classes: int | None = None) -> LabelledFiles:
@@ -30,7 +35,8 @@ def read_labelled_files(storage: Storage, num_classes: int | None = None) -> Lab
 
     ``categories.json``, a list of names in label order, names the classes where present; the column ``category`` does
     so otherwise. A sub-folder's label is its position in ``categories.json``, else its number if all are numbers,
-    else its position among the sorted sub-folders.
+    else its position among the sorted sub-folders. One folder around all of this, as archives often have, is looked
+    through.
 
     Args:
         storage: the folder or archive.
@@ -40,7 +46,8 @@ def read_labelled_files(storage: Storage, num_classes: int | None = None) -> Lab
         ValueError: no images, a broken table, labels out of range, or sub-folders that cannot give the labels.
         FileNotFoundError: a file of the table that does not exist.
     """
-    names = storage.names()
+    storage = _unwrapped(storage)
+    names, by_order = storage.names(), False
     categories = _categories(storage) if CATEGORIES in names else None
     if categories is not None and num_classes is not None and len(categories) != num_classes:
         raise ValueError(
@@ -51,10 +58,25 @@ def read_labelled_files(storage: Storage, num_classes: int | None = None) -> Lab
     if TABLE in names:
         files, labels, known = _from_table(storage, set(names))
     else:
-        files, labels, known = _from_sub_folders(storage, names, categories, num_classes)
+        files, labels, known, by_order = labels_of_folders(storage, categories, num_classes)
     labels = checked_labels(labels, len(files), num_classes, storage.path)
     count = int(labels.max()) + 1 if num_classes is None else num_classes
-    return LabelledFiles(storage, files, labels, categories or [known.get(label, str(label)) for label in range(count)])
+    class_names = categories or [known.get(label, str(label)) for label in range(count)]
+    return LabelledFiles(storage, files, labels, class_names, by_order)
+
+
+def _unwrapped(storage: Storage) -> Storage:
+    """The part inside the one folder that holds class sub-folders or a table, as long as there is such a folder."""
+    names, folders = storage.names(), storage.folders()
+    if {TABLE, CATEGORIES} & set(names) or len(folders) != 1 or folders[0].isdecimal() or _images_on_top(names):
+        return storage
+    inside = storage.below(folders[0])
+    wraps = TABLE in inside.names() or not _images_on_top(inside.names())
+    return _unwrapped(inside) if wraps and inside.names() else storage
+
+
+def _images_on_top(names: list[str]) -> bool:
+    return any(is_image(name) for name in names if "/" not in name)
 
 
 def _categories(storage: Storage) -> list[str]:
@@ -68,7 +90,7 @@ def _categories(storage: Storage) -> list[str]:
 
 
 def _from_table(storage: Storage, present: set[str]) -> tuple[list[str], np.ndarray, dict[int, str]]:
-    table = csv.DictReader(io.StringIO(storage.read(TABLE).decode("utf-8-sig")))
+    table = csv.DictReader(io.StringIO(storage.text(TABLE)))
     columns = list(table.fieldnames or [])
     if not {"file", "label"} <= set(columns):
         raise ValueError(f"{TABLE} in {storage.path} has columns {columns}; expected file,label[,category]")
@@ -87,30 +109,3 @@ def _from_table(storage: Storage, present: set[str]) -> tuple[list[str], np.ndar
         if row.get("category"):
             known[int(label)] = row["category"].strip()
     return files, np.asarray(labels, dtype=np.int64), known
-
-
-def _from_sub_folders(
-    storage: Storage, names: Sequence[str], categories: list[str] | None, num_classes: int | None
-) -> tuple[list[str], np.ndarray, dict[int, str]]:
-    files = [name for name in names if name.lower().endswith(EXTENSIONS) and "/" in name]
-    if not files:
-        raise ValueError(
-            f"{storage.path} has no {TABLE} and no images ({', '.join(EXTENSIONS[:3])}, ...) in class sub-folders;"
-            " point dataset.path at a folder or .zip that has one of these"
-        )
-    folders = sorted({name.split("/", 1)[0] for name in files})
-    if categories is not None and set(folders) <= set(categories):
-        numbers = {folder: categories.index(folder) for folder in folders}
-    elif all(folder.isdecimal() and folder.isascii() for folder in folders):
-        # In sorted order "10" comes before "2".
-        numbers = {folder: int(folder) for folder in folders}
-    elif num_classes is not None and len(folders) != num_classes:
-        raise ValueError(
-            f"{storage.path} has {len(folders)} class sub-folders where {num_classes} classes are expected, so their"
-            f" order does not give the labels. Add a {TABLE}, name the sub-folders by label number, or set"
-            f" dataset.num_classes={len(folders)}"
-        )
-    else:
-        numbers = {folder: number for number, folder in enumerate(folders)}
-    labels = np.asarray([numbers[name.split("/", 1)[0]] for name in files], dtype=np.int64)
-    return files, labels, {number: folder for folder, number in numbers.items()}

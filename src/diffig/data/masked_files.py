@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffig.data.image_files import ImageFiles
+from diffig.data.pictures import mask_as_shown
 from diffig.data.storage import Storage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 
 class Region(NamedTuple):
@@ -61,8 +65,9 @@ class MaskedFiles(ImageFiles):
             return torch.zeros(1, self.size, self.size, dtype=torch.uint8)
         content = self.storage.read(region.file)
         try:
-            picture = Image.open(io.BytesIO(content))
+            picture: Picture = Image.open(io.BytesIO(content))
             picture.load()
+            picture = mask_as_shown(picture, self.storage.read(self.files[position]))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(
                 f"{region.file} in {self.storage.path} is not a readable mask ({error}); replace or remove it"

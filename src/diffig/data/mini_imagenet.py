@@ -10,8 +10,8 @@ import numpy as np
 
 from diffig.checks import check_choice
 from diffig.data.checks import existing_path
-from diffig.data.label_table import EXTENSIONS
 from diffig.data.photos import PhotoDataModule
+from diffig.data.pictures import is_image
 from diffig.data.splits import Splits, split_off_validation, stratified_split
 from diffig.data.storage import Storage
 
@@ -122,7 +122,7 @@ def _from_tables(storage: Storage, names: Sequence[str], tables: dict[str, str])
         raise FileNotFoundError(f"{storage.path} lacks {', '.join(missing)}; expected {WANTED}")
     present, rows = set(names), []
     for part, table in tables.items():
-        lines = csv.DictReader(io.StringIO(storage.read(table).decode("utf-8-sig")))
+        lines = csv.DictReader(io.StringIO(storage.text(table)))
         columns = list(lines.fieldnames or [])
         if not {"filename", "label"} <= set(columns):
             raise ValueError(f"{table} in {storage.path} has columns {columns}; expected filename,label")
@@ -140,7 +140,7 @@ def _from_tables(storage: Storage, names: Sequence[str], tables: dict[str, str])
 
 def _from_folders(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Images in ``<part>/<class>/``, at the top or inside one enclosing folder."""
-    images = [(name, name.split("/")[-3:-1]) for name in names if name.lower().endswith(EXTENSIONS)]
+    images = [(name, name.split("/")[-3:-1]) for name in names if is_image(name)]
     return [
         (name, places[1], places[0])
         for name, places in images

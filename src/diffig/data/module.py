@@ -30,6 +30,9 @@ class ImageDataModule(pl.LightningDataModule):
         std: per channel, likewise.
     """
 
+    labels_by_order = False
+    """Whether nothing but an order of names gave the labels, which is right only where no class is missing."""
+
     def __init__(
         self,
         name: str,

@@ -1,6 +1,5 @@
 """Arrays of images in .npz files: raw pixels, or JPEG files one after the other."""
 
-import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 from diffig.data.checks import checked_labels, checked_pixels, existing_path
 from diffig.data.image_sets import ArrayImages, ImageSet
 from diffig.data.module import ImageDataModule
+from diffig.data.pictures import read_picture
 from diffig.data.splits import Splits, split_off_validation
 
 WANTED = "an .npz file with 'x' uint8 (N, H, W[, C]) or 'jpeg' bytes and their 'offset', and labels 'y'"
@@ -43,15 +43,8 @@ class JpegImages(ImageSet):
         self.shape = self._decode(0).shape
 
     def _decode(self, file: int) -> Tensor:
-        from PIL import Image
-
         content = self.encoded[self.offsets[file] : self.offsets[file + 1]].tobytes()
-        try:
-            pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(
-                f"image {file} of {self.source} cannot be decoded ({error}); make the file again"
-            ) from error
+        pixels = np.asarray(read_picture(content, f"image {file} of {self.source}"))
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def image(self, position: int) -> Tensor:

@@ -8,9 +8,9 @@ import numpy as np
 
 from diffig.checks import check_choice
 from diffig.data.checks import existing_path
-from diffig.data.label_table import EXTENSIONS
 from diffig.data.masked_files import Region
 from diffig.data.photos import PhotoDataModule
+from diffig.data.pictures import is_image
 from diffig.data.splits import Splits, random_split, split_off_validation
 from diffig.data.storage import Storage
 
@@ -65,7 +65,7 @@ class OxfordPet(PhotoDataModule):
         storage = Storage(existing_path(self.path, WANTED))
         names = storage.names()
         folder = _images_folder(names)
-        files = [name for name in names if name.startswith(folder) and name.lower().endswith(EXTENSIONS)]
+        files = [name for name in names if name.startswith(folder) and is_image(name)]
         breeds = [breed_of(file) for file in files]
         if not files or not all(breeds):
             strange = f", but {files[breeds.index('')]} has no breed in its name" if files else ""
@@ -114,7 +114,7 @@ def _listed(
         )
     stems = {PurePosixPath(file).stem: position for position, file in enumerate(files)}
     positions = []
-    for line, text in enumerate(storage.read(table).decode().splitlines(), start=1):
+    for line, text in enumerate(storage.text(table).splitlines(), start=1):
         words = text.split()
         if not words or words[0].startswith("#"):
             continue

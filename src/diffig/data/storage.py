@@ -1,10 +1,11 @@
 """Files by name, whether they lie in a folder or in a .zip."""
 
+import functools
 import os
 import threading
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 
 class Storage:
@@ -15,13 +16,14 @@ class Storage:
 
     Args:
         path: an existing folder or .zip file.
+        root: folder inside of it that names are relative to, ending in ``/``; empty for all of it.
 
     Raises:
         ValueError: a file that is no .zip archive.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, root: str = "") -> None:
+        self.path, self.root = path, root
         self.is_folder = path.is_dir()
         self._open_in: int | None = None
         self._archive: zipfile.ZipFile | None = None
@@ -30,24 +32,40 @@ class Storage:
             raise ValueError(f"{path} is neither a folder nor a readable .zip; set dataset.path to one of these")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "root": self.root}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+        self.__init__(state["path"], state["root"])  # type: ignore[misc]
+
+    def below(self, folder: str) -> Self:
+        """Return the part of this storage that lies in one of its folders."""
+        return type(self)(self.path, f"{self.root}{folder}/")
 
     def _zip(self) -> zipfile.ZipFile:
         if self._archive is None or self._open_in != os.getpid():
             self._archive, self._open_in = zipfile.ZipFile(self.path), os.getpid()
         return self._archive
 
-    def names(self) -> list[str]:
-        """Return the relative names of all files, sorted; hidden files are left out."""
+    @functools.cached_property
+    def _entries(self) -> list[str]:
+        """Relative names of files, and of folders with ``/`` at their end; hidden ones are left out."""
         if self.is_folder:
-            names = [file.relative_to(self.path).as_posix() for file in self.path.rglob("*") if file.is_file()]
+            place = self.path / self.root
+            found = [path for path in place.rglob("*") if path.is_dir() or path.is_file()]
+            names = [f"{path.relative_to(place).as_posix()}{'/' * path.is_dir()}" for path in found]
         else:
             with self._lock:
-                names = [name for name in self._zip().namelist() if not name.endswith("/")]
-        return sorted(name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
+                every = self._zip().namelist()
+            names = [name.removeprefix(self.root) for name in every if name.startswith(self.root) and name != self.root]
+        return [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))]
+
+    def names(self) -> list[str]:
+        """Return the relative names of all files, sorted; hidden files are left out."""
+        return sorted(name for name in self._entries if not name.endswith("/"))
+
+    def folders(self) -> list[str]:
+        """Return the names of the folders at the top, sorted, empty ones among them; hidden ones are left out."""
+        return sorted({name.split("/", 1)[0] for name in self._entries if "/" in name})
 
     def read(self, name: str) -> bytes:
         """Return the content of one file.
@@ -59,11 +77,25 @@ class Storage:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"file name {name!r} leaves {self.path}; names must be relative and without '..'")
         if self.is_folder:
-            return (self.path / name).read_bytes()
+            return (self.path / self.root / name).read_bytes()
         try:
             with self._lock:
-                return self._zip().read(name)
+                return self._zip().read(f"{self.root}{name}")
         except KeyError as error:
             raise FileNotFoundError(f"no {name} in {self.path}") from error
         except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{name} in {self.path} cannot be read ({error})") from error
+
+    def text(self, name: str) -> str:
+        """Return the content of a text file.
+
+        Raises:
+            ValueError: it is not UTF-8, with or without a mark at its beginning; see also `read`.
+        """
+        try:
+            return self.read(name).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name} in {self.path} is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start});"
+                " save it as UTF-8"
+            ) from error

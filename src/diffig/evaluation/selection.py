@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from diffig.calls import watched
+
 if TYPE_CHECKING:
     from diffig.data.module import ImageDataModule
 
@@ -45,7 +47,7 @@ def select(
     for start in range(0, len(order), batch_size):
         positions = order[start : start + batch_size]
         samples = [images[position] for position in positions]
-        with torch.no_grad():
+        with torch.no_grad(), watched(classifier):
             predictions = classifier(torch.stack([image for image, _, _ in samples]).to(device)).argmax(1).tolist()
         chosen += [
             position

@@ -91,7 +91,7 @@ class CounterfactualSearch:
         """
         check_images(images)
         check_pixel_range(images)
-        check_targets(targets, len(images))
+        targets = check_targets(targets, len(images))
         indices = torch.arange(len(images)) if indices is None else indices
         check_indices(indices, len(images))
         if isinstance(self.diffusion, nn.Module):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from diffig.data.imagenet import imagenet_names
-from diffig.data.label_table import EXTENSIONS
+from diffig.data.pictures import Ground, is_image, read_picture
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -24,11 +24,9 @@ def sources_of(image: int | str) -> list[int | str]:
     """
     if isinstance(image, int) or not Path(image).is_dir():
         return [image]
-    files = sorted(str(file) for file in Path(image).rglob("*") if file.suffix.lower() in EXTENSIONS)
+    files = sorted(str(file) for file in Path(image).rglob("*") if is_image(file.name) and file.is_file())
     if not files:
-        raise FileNotFoundError(
-            f"no image below {image} ({', '.join(EXTENSIONS[:4])}, ...); give a file, or image=<number>"
-        )
+        raise FileNotFoundError(f"no image below {image} (.jpg, .png, ...); give a file, or image=<number>")
     return list(files)
 
 
@@ -52,23 +50,25 @@ def class_names(classifier: Classifier) -> list[str]:
     return [str(index) for index in range(classifier.num_classes)]
 
 
-def read_image(file: str | Path, size: tuple[int, int], grey: bool = False) -> Tensor:
+def read_image(file: str | Path, size: tuple[int, int], grey: bool = False, ground: Ground = "white") -> Tensor:
     """Return an image file as `(1, C, H, W)` in [0, 1]: shorter side resized, centre cropped to `size`.
+
+    Args:
+        file: an image, read as `diffig.data.pictures.read_picture` reads it.
+        size: height and width.
+        grey: one channel in place of three.
+        ground: what shines through transparent pixels.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is no image.
     """
-    from PIL import Image, UnidentifiedImageError
     from torchvision.transforms.v2 import functional as vision
 
     if not Path(file).is_file():
         raise FileNotFoundError(f"no image at {file}; give a file, or image=<number> for an image of the dataset")
-    try:
-        with Image.open(file) as picture:
-            pixels = vision.pil_to_tensor(picture.convert("L" if grey else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as an image ({error}); give a PNG or JPEG") from error
+    picture = read_picture(Path(file), str(file), ground)
+    pixels = vision.pil_to_tensor(picture.convert("L") if grey else picture)
     scale = max(size[0] / pixels.shape[-2], size[1] / pixels.shape[-1])
     shape = [max(size[0], round(pixels.shape[-2] * scale)), max(size[1], round(pixels.shape[-1] * scale))]
     resized = vision.resize(pixels.float() / 255, shape, antialias=True)

@@ -44,7 +44,8 @@ def explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) 
     folder.mkdir(parents=True, exist_ok=True)
     probabilities = asked.methods[0].score.logits(image).softmax(1)[0]
     target = target_of(cfg.target, probabilities, asked.names)
-    region = None if cfg.region is None else read_image(cfg.region, (image.shape[-2], image.shape[-1]), grey=True)
+    size = (image.shape[-2], image.shape[-1])
+    region = None if cfg.region is None else read_image(cfg.region, size, grey=True, ground="black")
     lines, maps = [], {}
     for method in asked.methods:
         integral, line = _timed(method, image, target, index, region)

@@ -1,0 +1,96 @@
+"""A classifier's calls, watched: what goes in and what comes out, with a next step where torch has none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NEEDED = "logits of shape (B, K) are needed"
+
+
+def check_module(classifier: object) -> None:
+    """Return nothing; raise where `classifier` is no module, a plain function for example."""
+    if not isinstance(classifier, nn.Module):
+        raise TypeError(
+            f"the classifier is a {type(classifier).__name__}; it must be a torch.nn.Module: for a function, "
+            "net = torch.nn.Module(); net.forward = function"
+        )
+
+
+def check_logits(output: object, batch: int) -> None:
+    """Return nothing; raise where `output` is not a tensor `(batch, K)`."""
+    if not isinstance(output, Tensor):
+        keys = list(output) if isinstance(output, Mapping) else []
+        what = f"{type(output).__name__}{f' of {keys}' if keys else ''}"
+        key = ("logits" if "logits" in keys else keys[0]) if keys else 0
+        raise TypeError(
+            f"the classifier returned a {what}; {NEEDED}: wrap it in a module whose forward returns the one tensor of "
+            f"logits, such as net(images)[{key!r}]"
+        )
+    shape = tuple(output.shape)
+    if output.ndim == 2 and shape[0] == batch:
+        return
+    advice = "wrap it in a module whose forward returns them"
+    if shape == (batch,):
+        advice = "for one number z for each image return two, torch.stack([torch.zeros_like(z), z], 1)"
+    elif output.ndim > 2 and shape[0] == batch and set(shape[2:]) == {1}:
+        advice = "take torch.nn.Sequential(net, torch.nn.Flatten())"
+    raise ValueError(f"the classifier returned shape {shape}; {NEEDED}: {advice}")
+
+
+@contextlib.contextmanager
+def watched(classifier: nn.Module) -> Iterator[None]:
+    """While it lasts, whatever `classifier` returns is checked, and what torch says of its inputs gets a next step.
+
+    Raises:
+        TypeError: images and weights differ in type or place, the output is no tensor, or autograd cannot use the
+            weights.
+        ValueError: the output has another shape than `(B, K)`.
+    """
+    given: list[Tensor] = []
+
+    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        given[:] = [images for images in inputs[:1] if isinstance(images, Tensor)]
+
+    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if given:
+            check_logits(output, len(given[0]))
+
+    hooks = classifier.register_forward_pre_hook(before), classifier.register_forward_hook(after)
+    try:
+        yield
+    except RuntimeError as error:
+        advice = _advice(str(error), classifier, given)
+        if advice is None:
+            raise
+        raise TypeError(advice) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _advice(said: str, classifier: nn.Module, given: list[Tensor]) -> str | None:
+    """What to do about an error of torch; None where it is of another kind."""
+    held = list(chain(classifier.parameters(), classifier.buffers()))
+    if "nference tensor" in said and any(tensor.is_inference() for tensor in held):
+        return (
+            "the classifier's weights were made under torch.inference_mode, and autograd cannot use them; make or load "
+            "the classifier outside of it (torch.no_grad is no hindrance)"
+        )
+    weights = [tensor for tensor in held if tensor.is_floating_point()]
+    if not given or not weights:
+        return None
+    images, kinds, places = given[0], {w.dtype for w in weights}, {w.device for w in weights}
+    if "type" in said and images.dtype not in kinds:
+        kind = weights[0].dtype
+        cast = {torch.float32: "images.float()", torch.float64: "images.double()"}.get(kind, f"images.to({kind})")
+        return f"the images are {images.dtype}, the classifier's weights {kind}; convert with {cast}"
+    if ("device" in said or "type" in said) and images.device not in places:
+        place = weights[0].device
+        return f"the images are on {images.device}, the classifier on {place}; move them with images.to({str(place)!r})"
+    return None

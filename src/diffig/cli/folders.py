@@ -1,0 +1,99 @@
+"""One run in one folder: a second that wants it says so and stops before it has written anything.
+
+The lock is the operating system's and ends with its process, so that a killed run is in nobody's way. The first rank
+holds it for all ranks of a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hydra.experimental.callback import Callback
+
+from diffig.cli.ranks import is_first_rank
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+LOCK = ".lock"
+_held: dict[Path, TextIO] = {}
+
+
+class FolderInUse(RuntimeError):
+    """Another run is at work in the folder."""
+
+
+class OneRunAFolder(Callback):
+    """Takes the folder of a run, or of a whole sweep, before Hydra writes to it, until the process ends."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the run's folder; SystemExit where another run has it."""
+        _take_or_exit(Path(config.hydra.run.dir))
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the sweep's folder; SystemExit where another sweep has it."""
+        _take_or_exit(Path(config.hydra.sweep.dir))
+
+
+@contextlib.contextmanager
+def taken(*folders: Path) -> Iterator[None]:
+    """Hold the folders, which are made, for as long as the context lasts; those held already stay held.
+
+    Raises:
+        FolderInUse: another run has one of them.
+    """
+    with contextlib.ExitStack() as mine:
+        for folder in folders:
+            if take(folder):
+                mine.callback(_release, folder.resolve())
+        yield
+
+
+def take(folder: Path) -> bool:
+    """Return whether this call has taken the folder, which is made; False on other ranks and where it is held already.
+
+    Raises:
+        FolderInUse: another run has it.
+    """
+    if sys.platform == "win32" or not is_first_rank() or folder.resolve() in _held:
+        return False
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / LOCK).open("a+")
+    try:
+        # Not flock: what a run forks would hold the folder after the run was killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        owner = file.read().strip() or "another process"
+        file.close()
+        raise FolderInUse(
+            f"{folder} is in use by {owner}; wait until that run has ended, or name another folder (hydra.run.dir=..., "
+            "for a sweep hydra.sweep.dir=...)"
+        ) from None
+    except OSError:  # a file system without locks
+        file.close()
+        return False
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    _held[folder.resolve()] = file
+    return True
+
+
+def _release(folder: Path) -> None:
+    _held.pop(folder).close()
+
+
+def _take_or_exit(folder: Path) -> None:
+    try:
+        take(folder)
+    except FolderInUse as error:
+        raise SystemExit(str(error)) from None

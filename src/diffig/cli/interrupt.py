@@ -1,0 +1,38 @@
+"""Ctrl-C ends a program with one line and the exit code that shells expect of it, 130."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+CODE = 130
+
+
+class Interrupted(SystemExit):
+    """The user has stopped the run, and has been told how it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(CODE)
+
+
+def was_interrupted(stop: BaseException) -> bool:
+    """Return whether `stop` comes of an interrupt; Lightning catches one, tidies up and exits with 1."""
+    if isinstance(stop, SystemExit):
+        return isinstance(stop.__context__, KeyboardInterrupt)
+    return isinstance(stop, KeyboardInterrupt)
+
+
+def interruptible(program: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the program, which says one line where it is interrupted outside of a run, among its imports say."""
+
+    @functools.wraps(program)
+    def said() -> Any:
+        try:
+            return program()
+        except KeyboardInterrupt:
+            print("interrupted; run the same command again", file=sys.stderr)
+            raise Interrupted from None
+
+    return said

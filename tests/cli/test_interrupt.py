@@ -1,0 +1,100 @@
+"""Ctrl-C: one line, exit code 130, and the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+Program = Callable[..., int]
+TINY = ("dataset.size=8", "classifier.width=8", "metrics=fast", "trainer=cpu")
+
+
+def test_an_interrupted_evaluation_goes_on(
+    program: Program, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TINY, "method=gig", "steps=150", "limit=12", "batch_size=2", f"dirs.cache={cache}", "hydra.run.dir=run"]
+    command = [sys.executable, "-m", "diffig.cli.evaluate", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    parts, limit = tmp_path / "run" / "rows", time.monotonic() + 300
+    while len(list(parts.glob("rows-*.parquet"))) < 2:
+        assert running.poll() is None, "it ended before it could be interrupted"
+        assert time.monotonic() < limit, "no batch came"
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    hint = f"interrupted; the same command with hydra.run.dir={tmp_path / 'run'} goes on from here"
+    assert [line for line in said.splitlines() if "interrupted" in line or "Traceback" in line] == [hint]
+    assert (tmp_path / "run" / "status").read_text() == "interrupted"
+    before = {file.name: file.stat().st_mtime_ns for file in parts.glob("rows-*.parquet")}
+    capfd.readouterr()
+    assert program("evaluate", *words) == 0
+    assert f"{2 * len(before)} of 12 images have their rows already" in capfd.readouterr().out
+    assert {name: (parts / name).stat().st_mtime_ns for name in before} == before
+    assert pd.read_parquet(tmp_path / "run" / "rows.parquet")["image_index"].nunique() == 12
+    assert (tmp_path / "run" / "status").read_text() == "done"
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "words", "told"),
+    [
+        ("evaluate", "diffig.evaluation.run.evaluate", [], "goes on from here"),
+        ("train", "diffig.training.train", [], "goes on from here"),
+        ("explain", "diffig.evaluation.explain.explain", ["image=0"], "the same command starts it again"),
+        ("report", "diffig.evaluation.report.build_report", ["runs=."], "run the same command again"),
+    ],
+)
+def test_every_program_says_one_line(
+    program: Program,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    work: str,
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setattr(work, interrupt)
+    folder = [] if name == "report" else ["hydra.run.dir=a b"]
+    assert program(name, *words, *folder) == 130
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("interrupted; ")
+    assert told in line
+    assert ("a b" in line) == (told == "goes on from here")
+
+
+def test_an_interrupted_sweep_starts_no_further_job(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("diffig.evaluation.run.evaluate", interrupt)
+    assert program("evaluate", "-m", "seed=0,1", "hydra.sweep.dir=sweep") == 130
+    assert capfd.readouterr().err.splitlines() == [
+        "sweep sweep: 0 of 1 jobs are done",
+        "  job 0 was interrupted",
+        "the same command with hydra.sweep.dir=sweep does what is missing",
+    ]
+    assert not (tmp_path / "sweep" / "1").exists()
+
+
+def test_another_exit_keeps_its_code(program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def leave(*_: object, **__: object) -> None:
+        raise SystemExit(7)
+
+    monkeypatch.setattr("diffig.training.train", leave)
+    assert program("train", "hydra.run.dir=run") == 7
+    assert (tmp_path / "run" / "status").read_text() == "running"
