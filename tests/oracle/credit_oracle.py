@@ -16,7 +16,7 @@ def divide(gradient, step, change, *, p, q, agreeing=False, width=0.0, unit="sid
         g, dx = gradient[place], step[place]
         if agreeing:
             product = g * dx * np.sign(change)
-            weights[place] = product**p if product > 0 else 0.0 if p > 0 else 1.0
+            weights[place] = product**p if product > 0 else 0.0
         else:
             weights[place] = abs(g) ** p * abs(dx) ** q
     if weights.sum() == 0:

@@ -41,6 +41,7 @@ CREDITS = {
     "footprint of the step": (Proportional(2, 1, 0.7, "step"), {"p": 2, "q": 1, "width": 0.7, "unit": "step"}),
     "agreeing": (Agreeing(), {"p": 1, "q": 1, "agreeing": True}),
     "agreeing squares": (Agreeing(2, 0.2), {"p": 2, "q": 2, "agreeing": True, "width": 0.2}),
+    "agreeing alike": (Agreeing(0), {"p": 0, "q": 0, "agreeing": True}),
     "idgi": (IDGI(), {"p": 2, "q": 0, "where": "left"}),
 }
 
