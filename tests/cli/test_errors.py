@@ -36,7 +36,10 @@ def weights_of_another_network(folder: Path) -> Path:
         (["credit=agreeing", "credit.footprint=1.5"], "credit.footprint=1.5 is wider than the image"),
         (["credit=agreeing", "credit.unit=mile"], "credit.unit='mile' is unknown"),
         (["credit=agreeing", "credit.r=1"], "Key 'r' is not in struct"),
-        (["method=grad_cam", "credit=agreeing"], "GradCAM follows none; leave credit out, or choose one of method=agi,"),
+        (
+            ["method=grad_cam", "credit=agreeing"],
+            "GradCAM follows none; leave credit out, or choose one of method=agi,",
+        ),
         (["method=ig", "trainer.accelerator=abacus"], "abacus"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",

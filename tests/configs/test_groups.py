@@ -22,7 +22,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from diffig.baselines import Average, Dataset
-from diffig.config import CONF_DIR, build, compose
+from diffig.config import CONF_DIR, build, compose, from_config
 from diffig.data import Batch
 from diffig.evaluation.report.families import family_of
 from diffig.evaluation.report.wording import lower_is_better
@@ -34,7 +34,7 @@ from diffig.scores import ScoreFunction
 CONF = Path(CONF_DIR)
 PROGRAMS = ("evaluate", "explain", "train", "report")
 # Groups whose files set keys of several groups instead of building one object.
-GLOBAL = ("experiment", "debug", "protocol", "scale")
+GLOBAL = ("experiment", "debug", "protocol", "preset", "scale")
 # Groups that only diffig-train knows.
 TRAINING = ("module", "fields", "latents", "autoencoder", "callbacks")
 # Groups that only diffig-explain knows.
@@ -242,6 +242,21 @@ def test_objective(objective: str, batch: Batch, network: Any) -> None:
     assert value.shape == (2,)
     assert gradient.shape == batch.images.shape
     assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("preset", "proposals", "budget"), [("fast", 1, 16), ("default", 4, 32), ("best", 8, 128)], ids=str
+)
+def test_preset(preset: str, proposals: int, budget: int, batch: Batch, network: Any) -> None:
+    method = from_config("diffig_field", network, [f"preset={preset}"])
+    assert method.score.objective == "logit"
+    assert (method.field.guidance.proposals, method.steps * proposals) == (proposals, budget)
+    integral = method.explain(batch.images, target=batch.labels)
+    assert method.score.cost.backward_images == budget * len(batch.images)
+    assert integral.gap.abs().max() < 1e-4
+    if preset == "default":
+        bare = from_config("diffig_field", network)
+        assert bare.explain(batch.images, target=batch.labels).attribution.equal(integral.attribution)
 
 
 @pytest.mark.parametrize("baseline", options("baseline"))

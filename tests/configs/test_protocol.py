@@ -27,7 +27,7 @@ def method(name: str, *words: str) -> dict[str, Any]:
 
 def test_the_default_protocol_changes_nothing() -> None:
     cfg = composed()
-    assert (cfg.protocol, cfg.steps, cfg.rule, cfg.nodes) == ("diffig", 128, "midpoint", "score")
+    assert (cfg.protocol, cfg.steps, cfg.rule, cfg.nodes) == ("diffig", 32, "midpoint", "score")
     assert (cfg.preprocess, cfg.image_size, cfg.only_correct) == ("crop", None, True)
     assert cfg.metrics.metrics.diffid.space == "pixel"
     assert method("gig")["fraction"] == 0.25
