@@ -72,10 +72,15 @@ class Blur(Baseline):
 
     def references(self, images: Tensor, streams: Streams) -> list[Tensor]:
         """Return the blurred images; on images smaller than the kernel the kernel shrinks to fit."""
+        return [self.blurred(images)]
+
+    def blurred(self, images: Tensor) -> Tensor:
+        """Return the blurred images `(B, C, H, W)`."""
         from torchvision.transforms.v2 import functional as vision  # heavy, and only this baseline needs it
 
         size = min(self.kernel_size, 2 * min(images.shape[-2:]) - 1)
-        return [vision.gaussian_blur(images, [size, size], [self.sigma, self.sigma]).clamp(0, 1)]
+        blurred: Tensor = vision.gaussian_blur(images, [size, size], [self.sigma, self.sigma]).clamp(0, 1)
+        return blurred
 
 
 class Uniform(Baseline):

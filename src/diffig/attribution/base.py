@@ -27,7 +27,7 @@ from diffig.checks import (
     warn_non_finite,
 )
 from diffig.credit import Credit, Rule, as_credit
-from diffig.guidance.retention import Unit, best_mixture, retention
+from diffig.guidance.retention import Fill, Unit, best_mixture, retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
@@ -213,7 +213,11 @@ class Judged(NamedTuple):
 
 
 def combine(
-    integral: Integral, how: Aggregation, judged: Judged, units: Sequence[Unit] = ("element", "pixel")
+    integral: Integral,
+    how: Aggregation,
+    judged: Judged,
+    units: Sequence[Unit] = ("element", "pixel"),
+    fill: Fill = "kept_mean",
 ) -> Integral:
     """Return one integral for each image from those of its candidates, image-major.
 
@@ -224,14 +228,15 @@ def combine(
         how: the aggregation; `best_of` and `best_mixture` judge candidates by their retention (forward passes).
         judged: what they are judged on.
         units: features that are removed when judging.
+        fill: what stands for them.
     """
     n_paths = len(integral.gap) // len(judged.images)
     attributions = integral.attribution.unflatten(0, (-1, n_paths))
     change = (integral.attribution.flatten(1).sum(1) - integral.gap).view(-1, n_paths)[:, 0]
     if n_paths > 1 and how == "best_mixture":
-        chosen, _ = best_mixture(attributions, *judged, units=units)
+        chosen, _ = best_mixture(attributions, *judged, units=units, fill=fill)
     elif n_paths > 1 and how == "best_of":
-        quality = [retention(integral.attribution, *judged.repeated(n_paths), unit=unit) for unit in units]
+        quality = [retention(integral.attribution, *judged.repeated(n_paths), unit=unit, fill=fill) for unit in units]
         chosen = aggregate(attributions, how, torch.stack(quality).mean(0).view(-1, n_paths))
     else:
         chosen = aggregate(attributions, "mean" if how in ("best_of", "best_mixture") else how)

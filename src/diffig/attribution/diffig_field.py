@@ -102,5 +102,6 @@ class FieldDiffIG(RegionalAttributor):
         path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
-        kept = combine(integral, "best_mixture", judged.repeated(self.n_paths), self.field.guidance.units)
-        return combine(kept, self.aggregation, judged, self.field.guidance.units)
+        how = self.field.guidance.units, self.field.guidance.fill
+        kept = combine(integral, "best_mixture", judged.repeated(self.n_paths), *how)
+        return combine(kept, self.aggregation, judged, *how)

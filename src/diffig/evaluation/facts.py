@@ -11,7 +11,16 @@ from diffig.evaluation.dashboard import sweep_id
 
 # Words of the command line that belong to a method's variant; those of `COLUMNS` have columns of their own.
 TELLING = (
-    *("method.", "baseline.", "guidance.nodes=", "guidance.start=", "guidance.stop=", "guidance.units=", "gig."),
+    *(
+        "method.",
+        "baseline.",
+        "guidance.nodes=",
+        "guidance.start=",
+        "guidance.stop=",
+        "guidance.units=",
+        "guidance.fill=",
+        "gig.",
+    ),
     *("learned=", "learned.form=", "latent.name=", "latent.sample"),
     *("preprocess=", "image_size=", "dataset.resize_mode=", "target="),
 )

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_choice
 from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
-from diffig.guidance.retention import Unit
+from diffig.guidance.retention import Fill, Unit
 from diffig.scores import ScoreFunction
 
 
@@ -34,6 +34,7 @@ class Guidance:
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
         units: features removed when proposals are judged, `element` and/or `pixel`.
+        fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `retention`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Guidance:
         stop: float = 0.5,
         proposals: int = 1,
         units: Sequence[Unit] = ("element", "pixel"),
+        fill: Fill = "kept_mean",
     ) -> None:
         strengths = {
             "faithfulness": faithfulness,
@@ -70,7 +72,8 @@ class Guidance:
         self.strengths = {name: float(strength) for name, strength in strengths.items()}
         self.nodes = check_at_least(nodes, 1, "guidance.nodes", "classifier gradients for each denoising step")
         self.proposals = check_at_least(proposals, 1, "guidance.proposals", "samples for each path; 1 judges nothing")
-        self.start, self.stop, self.units = start, stop, tuple(units)
+        check_choice(fill, Fill, "guidance.fill")
+        self.start, self.stop, self.units, self.fill = start, stop, tuple(units), fill
 
     @property
     def active(self) -> dict[str, float]:

@@ -13,10 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from diffig.baselines import Blur
 from diffig.scores import ScoreFunction
 
 Unit = Literal["element", "pixel"]
-Fill = Literal["kept_mean", "baseline"]
+Fill = Literal["kept_mean", "baseline", "blur"]
 RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
@@ -38,7 +39,7 @@ def retention(
         targets: `(B,)`.
         score: asked with `2 len(ratios) + 1` images for each attribution, in chunks.
         unit: rank every channel of a pixel on its own, or pixels by their sum of |A|.
-        fill: what stands for removed features: the mean of the kept ones, or the baseline's.
+        fill: what stands for removed features: the mean of the kept ones, the baseline's, or the blurred image's.
         ratios: shares removed.
     """
     size = attributions.abs() if unit == "element" else attributions.abs().sum(1, keepdim=True)
@@ -47,6 +48,8 @@ def retention(
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
     rank = rank.view(size.shape)  # 0 is the least important
     whole = score.score(images, targets)
+    if fill == "blur":
+        baselines = Blur().blurred(images)
     total = torch.zeros_like(whole)
     for ratio in ratios:
         count = int(ratio * flat.shape[1])
@@ -59,7 +62,7 @@ def retention(
 
 def _masked(images: Tensor, baselines: Tensor, kept: Tensor, fill: Fill) -> Tensor:
     kept = kept.expand_as(images)
-    if fill == "baseline":
+    if fill != "kept_mean":
         return torch.where(kept, images, baselines)
     count = kept.flatten(1).sum(1).clamp(min=1)
     mean = torch.where(kept, images, 0).flatten(1).sum(1) / count
