@@ -24,6 +24,7 @@ def weights_of_another_network(folder: Path) -> Path:
     ("words", "message"),
     [
         (["method=ig", "limit=0"], "limit=0 must be at least 1"),
+        (["method=ig", "skip=-1"], "skip=-1 must be at least 0"),
         (["method=ig", "steps=0"], "steps=0 must be a whole number of at least 1"),
         (["method=ig", "target=nothing"], "target='nothing' is unknown; choose label or prediction"),
         (["prior=file"], "prior.path is not set; give it on the command line, prior.path=..."),

@@ -56,6 +56,16 @@ def test_images_are_the_same_for_every_method_and_seed(evaluate: Evaluate, tmp_p
     assert set(values(tmp_path / "other")["image_index"]) != chosen[0], "a draw is other images"
 
 
+def test_images_that_something_was_chosen_on_can_be_left_alone(evaluate: Evaluate, tmp_path: Path) -> None:
+    words = ("method=random", "only_correct=false", "metrics=fast")
+    runs = {"all": ["limit=7"], "first": ["limit=3"], "others": ["limit=4", "skip=3"]}
+    for run, asked in runs.items():
+        assert evaluate(*words, *asked, f"hydra.run.dir={run}") == 0
+    whole, first, others = (set(values(tmp_path / run)["image_index"]) for run in runs)
+    assert (len(first), len(others)) == (3, 4)
+    assert first | others == whole
+
+
 def test_a_failing_job_of_a_sweep_costs_no_other_job(
     evaluate: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

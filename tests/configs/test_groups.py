@@ -521,7 +521,8 @@ def test_what_does_not_change_rows_does_not_change_the_fingerprint(same: str) ->
 
 
 @pytest.mark.parametrize(
-    "other", ["steps=3", "seed=1", "draw=1", "limit=3", "baseline=blur", "guidance.waste=0.3", "target=prediction"]
+    "other",
+    ["steps=3", "seed=1", "draw=1", "skip=1", "limit=3", "baseline=blur", "guidance.waste=0.3", "target=prediction"],
 )
 def test_what_changes_rows_changes_the_fingerprint(other: str) -> None:
     assert mark(other) != mark()

@@ -22,6 +22,7 @@ DEPENDS = (
     "limit",
     "only_correct",
     "draw",
+    "skip",
     "target",
     "protocol",
 )

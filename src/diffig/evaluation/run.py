@@ -49,7 +49,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         return take_over(twin, output)
     datamodule, classifier = prepare(cfg)
     attributor = explain_with(cfg, datamodule, classifier)
-    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size)
+    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)

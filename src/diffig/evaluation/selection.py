@@ -20,6 +20,7 @@ def select(
     only_correct: bool = True,
     seed: int = 0,
     batch_size: int = 64,
+    skip: int = 0,
 ) -> list[int]:
     """Return positions in the test set in the order of a seeded shuffle; the classifier is asked only as far as needed.
 
@@ -30,14 +31,17 @@ def select(
         only_correct: leave out what the classifier gets wrong.
         seed: of the order; sets are often sorted by class, so the first images are no sample.
         batch_size: images in one call of the classifier.
+        skip: images at the start of the order that are left alone, right or wrong: those that something was chosen on.
 
     Raises:
-        ValueError: the limit is below 1, or no image is left.
+        ValueError: the limit is below 1, `skip` below 0, or no image is left.
     """
     images = datamodule.test_set
     if limit is not None and limit < 1:
         raise ValueError(f"limit={limit} must be at least 1; leave it null for all {len(images)} images")
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+    if not 0 <= skip < len(images):
+        raise ValueError(f"skip={skip} must be at least 0 and leave some of the {len(images)} images")
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()[skip:]
     if not only_correct:
         return order[:limit]
     chosen: list[int] = []
