@@ -34,10 +34,18 @@ def methods(net, steps=16):
         "gig, unbounded": GuidedIntegratedGradients(score, steps=steps, fraction=0.1, max_distance=1.0),
         "coarse_to_fine": CoarseToFine(score, steps=steps),
         "gradient_x_input": GradientXInput(score),
-        "diffig_field": FieldDiffIG(score, steps=steps, sample_steps=2),
-        "diffig_field, guided": FieldDiffIG(score, steps=steps, sample_steps=2, guidance=Guidance(**GUIDED), n_paths=2),
+        "diffig_field": FieldDiffIG(score, credit="riemann", steps=steps, sample_steps=2),
+        "diffig_field, guided": FieldDiffIG(
+            score, credit="riemann", steps=steps, sample_steps=2, guidance=Guidance(**GUIDED), n_paths=2
+        ),
         "diffig_field, best": FieldDiffIG(
-            score, steps=steps, sample_steps=2, guidance=Guidance(waste=0.4, nodes=2), n_paths=2, aggregation="best_of"
+            score,
+            credit="riemann",
+            steps=steps,
+            sample_steps=2,
+            guidance=Guidance(waste=0.4, nodes=2),
+            n_paths=2,
+            aggregation="best_of",
         ),
     }
 

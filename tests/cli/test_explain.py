@@ -22,7 +22,7 @@ def explain(program: Program, cache: Path) -> Callable[..., int]:
 
 
 def test_an_image_of_the_dataset(explain: Program, tmp_path: Path) -> None:
-    assert explain("image=3", "method=diffig_field") == 0
+    assert explain("image=3", "method=diffig_field", "objective=probability") == 0
     run = tmp_path / "run"
     summary = json.loads((run / "summary.json").read_text())
     kept = load_file(run / "attribution.safetensors")

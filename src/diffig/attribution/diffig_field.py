@@ -39,7 +39,7 @@ class FieldDiffIG(RegionalAttributor):
             quadrature does without.
         n_paths, aggregation: candidates for each image.
         credit: how pieces are divided among the features, an object of `diffig.credit` or its name; to those that
-            agree, spread over .03 of the side, where none is given.
+            agree, spread over .02 of the side, where none is given.
         nodes: where the path is cut; where the score changes.
     """
 
@@ -60,7 +60,7 @@ class FieldDiffIG(RegionalAttributor):
         learned: LearnedGuidance | None = None,
         prior: FieldPrior | str | FilePath | None = None,
         sample_steps: int = 10,
-        concentration: float | Sequence[float] = 1.0,
+        concentration: float | Sequence[float] = 2.0,
         cell_size: int = 2,
         steps: int = 32,
         n_paths: int = 1,
@@ -81,7 +81,7 @@ class FieldDiffIG(RegionalAttributor):
         law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
         self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
         options = {
-            "credit": credit or Agreeing(p=1.0, footprint=0.03),
+            "credit": credit or Agreeing(p=1.5, footprint=0.02),
             "nodes": nodes,
             "n_paths": n_paths,
             "aggregation": aggregation,
