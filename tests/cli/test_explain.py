@@ -48,6 +48,10 @@ def test_a_file_a_region_and_a_named_target(explain: Program, tmp_path: Path) ->
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["target"], summary["target_index"]) == ("1", 1)
     assert [line["method"] for line in summary["methods"]] == ["ig", "diffig_field"]
+    assert [line["objective"] for line in summary["methods"]] == ["probability", "logit"]
+    page = (tmp_path / "run" / "index.html").read_text()
+    assert "<td>probability</td>" in page
+    assert "<td>logit</td>" in page
 
 
 def test_a_region_is_refused_where_no_method_takes_it(

@@ -94,6 +94,7 @@ def _timed(
     seconds, cost = time.perf_counter() - start, method.score.cost
     return integral, {
         "method": method.name,
+        "objective": method.score.objective,
         "sum": float(integral.attribution.sum()),
         "gap": _finite(integral.gap),
         "waste": _finite(integral.waste),
@@ -118,7 +119,8 @@ def _films(
     tracks = [track for track in found if track is not None][:4]
     share = torch.linspace(0, 1, frames)
     if tracks:
-        what = f"score ({methods[0].score.objective} of {name}) along the path"
+        objectives = dict.fromkeys(method.score.objective for method in methods)
+        what = f"score ({' or '.join(objectives)} of {name}) along the path"
         save_film(folder / "path.gif", tracks, share, "share of the path", what)
         save_strip(folder / "path.png", tracks, share, "share of the path", what)
     removal = removal_tracks(methods[0].score, image, attribution[None], target, frames)

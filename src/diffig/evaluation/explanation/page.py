@@ -19,6 +19,7 @@ PICTURES = {
 }
 COLUMNS = {
     "method": "Method",
+    "objective": "Score",
     "sum": "Sum of the map",
     "gap": "Completeness gap",
     "waste": "Waste",
@@ -58,7 +59,9 @@ def _write(folder: Path, title: str, **content: Any) -> Path:
     return file
 
 
-def _cell(key: str, value: float | None) -> str:
+def _cell(key: str, value: float | str | None) -> str:
     if value is None:
         return number(math.nan)
+    if isinstance(value, str):
+        return value
     return count(value) if key.endswith("images") else number(value)
