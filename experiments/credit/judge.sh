@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The frozen choice on images that nothing was chosen on. Usage: judge.sh cifar10|photos [overrides of every evaluation...]
+# DIFFIG_SHARED_DATA names the folder of data and weights. A part that was killed goes on when it is started again.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+: "${DIFFIG_SHARED_DATA:?set it to the folder of data and weights}"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+pair=${1:?give a pair: cifar10 or photos}
+shift
+case $pair in
+cifar10) images=(experiment=cifar10 limit=150 batch_size=50) ;;
+photos) images=(experiment=photos skip=100 limit=24 batch_size=8) ;;
+*)
+    echo "pair=$pair is unknown; choose cifar10 or photos" >&2
+    exit 2
+    ;;
+esac
+# What asks each image again, and what is not in the table.
+left_out=(sensitivity emprt localisation infidelity diffid_signed diffid_bounds)
+out=outputs/credit/judged/$pair
+judge() {
+    diffig-evaluate -m "${images[@]}" metrics=suite "${left_out[@]/#/~metrics.metrics.}" "hydra.sweep.dir=$out/$1" "${@:2}"
+}
+judge default preset=default "$@"
+judge lrp method=lrp,centre_gaussian "$@"
+judge schedule method=coarse_to_fine objective=logit credit=agreeing credit.p=1.5 credit.footprint=0.02 "$@"
+judge fast preset=fast "$@"
+judge published method=coarse_to_fine,ig,gig,idgi "$@"
+judge credited method=ig,gig objective=logit credit=proportional credit.p=2 credit.footprint=0.06 "$@"
+judge unjudged method=diffig_field guidance=none method.concentration=10 "$@"
+diffig-report "runs=$out" "output=$out/report" reference=lrp
