@@ -19,6 +19,7 @@ from diffig.scores import ScoreFunction
 Unit = Literal["element", "pixel"]
 Fill = Literal["kept_mean", "baseline", "blur"]
 RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
+TIE = 1e-5  # qualities nearer than this differ by rounding, which depends on the batch
 
 
 def retention(
@@ -83,7 +84,7 @@ def best_mixture(
     """Return the mean over the best of each image's candidates `(B, C, H, W)` and its retention `(B,)`.
 
     Greedy selection (Caruana et al. 2004): begin with the best candidate, add the one whose company helps most, stop
-    where none helps. A mean of complete attributions is complete.
+    where none helps; of equally good ones the first. A mean of complete attributions is complete.
 
     Args:
         attributions: `(B, N, C, H, W)`.
@@ -109,8 +110,9 @@ def best_mixture(
         mixtures = (total[rows] + attributions[rows, who]) / (members[rows] + 1)[:, None, None, None]
         quality = images.new_full((batch, count), -torch.inf)
         quality[rows, who] = judge(mixtures, rows)
-        value, first = quality.max(1)
-        growing = growing & (value > best)
+        first = (quality >= quality.amax(1, keepdim=True) - TIE).long().argmax(1)
+        value = quality.gather(1, first[:, None])[:, 0]
+        growing = growing & (value > best + TIE)
         best = torch.where(growing, value, best)
         grown = growing.nonzero(as_tuple=True)[0]
         joined[grown, first[grown]] = True
