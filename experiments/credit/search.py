@@ -37,7 +37,7 @@ COLUMNS = {
     "insertion_minus_deletion": "RISE",
     "mas": "MAS",
 }
-PHOTOS_KEPT_APART = 100
+PHOTOS_KEPT_APART = 100  # of the seeded order; judge.sh skips them
 
 
 def judges() -> MetricSuite:
@@ -58,8 +58,8 @@ def main(pair: str, trials: Path, results: Path, count: int) -> None:
     datamodule, classifier = prepare(compose("evaluate", base))
     positions = select(datamodule, classifier, None, only_correct=True, seed=0)
     if pair == "photos":
-        kept = set(torch.randperm(len(datamodule.test_set), generator=torch.Generator().manual_seed(0)).tolist()[:100])
-        positions = [position for position in positions if position in kept]
+        apart = set(select(datamodule, classifier, PHOTOS_KEPT_APART, only_correct=False, seed=0))
+        positions = [position for position in positions if position in apart]
     positions = positions[:count]
     samples = [datamodule.test_set[position] for position in positions]
     images = torch.stack([image for image, _, _ in samples])

@@ -21,6 +21,7 @@ from diffig.attribution import (
     integrate,
 )
 from diffig.attribution.quadrature import cut
+from diffig.attribution.trace import path_of
 from diffig.baselines import Dataset
 from diffig.credit import IDGI, Agreeing, Proportional, Riemann
 from diffig.scores import ScoreFunction
@@ -115,6 +116,21 @@ def test_guided_ig_divides_its_own_steps():
             for old, new in itertools.pairwise(points)
         )
         np.testing.assert_allclose(found[row].numpy(), wanted, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("ends", [None, "residual", "decoded"])
+def test_a_walk_divides_its_steps_as_the_stored_path_would(ends):
+    images, _ = pictures(3, 3, 8, 8, seed=4)
+    score, credit = ScoreFunction(ReLUNet(), "probability"), Proportional(2, 1, where="left")
+    options = {"steps": 6, "credit": credit}
+    if ends is None:
+        method = GuidedIntegratedGradients(score, **options)
+    else:
+        method = ManifoldGuidedIG(score, autoencoder=Lossy(), ends=ends, **options)
+    walked = method.explain(images, target=TARGETS)
+    stored = integrate(path_of(method, images, TARGETS), score, TARGETS, credit)
+    for left, right in zip(walked, stored, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-12)
 
 
 def test_the_riemann_sum_of_a_walk_is_the_one_without_a_credit():

@@ -45,8 +45,10 @@ class GuidedIntegratedGradients(Attributor):
         self.path = GuidedPath(steps, fraction, max_distance)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        walk = Walk(self.credit, self.score, baselines, targets)
+        walk: Walk | None = None
         for old, new, gradient in self.path.walk(images, baselines, targets, self.score):
+            walk = walk or Walk(self.credit, self.score, old, targets)  # a decoded walk does not begin at the baseline
             walk.add(old, new, gradient)
+        assert walk is not None
         start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
         return Integral(walk.attribution, walk.attribution.flatten(1).sum(1) - (end - start), walk.waste)
