@@ -24,7 +24,13 @@ def test_an_interrupted_evaluation_goes_on(
     command = [sys.executable, "-m", "diffig.cli.evaluate", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     parts, limit = tmp_path / "run" / "rows", time.monotonic() + 300
     while len(list(parts.glob("rows-*.parquet"))) < 2:
@@ -89,6 +95,33 @@ def test_an_interrupted_sweep_starts_no_further_job(
         "the same command with hydra.sweep.dir=sweep does what is missing",
     ]
     assert not (tmp_path / "sweep" / "1").exists()
+
+
+class Ends:
+    """Python can only note what is raised here, and goes on."""
+
+    def __del__(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_is_heard_where_nothing_can_be_raised(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        ends = Ends()
+        del ends
+        for _ in range(1000):
+            time.sleep(0.001)
+
+    monkeypatch.setattr("diffig.evaluation.run.evaluate", work)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert program("evaluate", "hydra.run.dir=run") == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith("goes on from here")
+    assert (tmp_path / "run" / "status").read_text() == "interrupted"
 
 
 def test_another_exit_keeps_its_code(program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import functools
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 CODE = 130
@@ -24,13 +27,32 @@ def was_interrupted(stop: BaseException) -> bool:
     return isinstance(stop, KeyboardInterrupt)
 
 
+@contextmanager
+def heard() -> Iterator[None]:
+    """Ask again for an interrupt that came where Python can only note it, in the end of an object say, and drops it."""
+    noted = sys.unraisablehook
+
+    def ask_again(lost: Any) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.1, _thread.interrupt_main).start()  # at once, it would be dropped here as well
+        else:
+            noted(lost)
+
+    sys.unraisablehook = ask_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = noted
+
+
 def interruptible(program: Callable[[], Any]) -> Callable[[], Any]:
     """Return the program, which says one line where it is interrupted outside of a run, among its imports say."""
 
     @functools.wraps(program)
     def said() -> Any:
         try:
-            return program()
+            with heard():
+                return program()
         except KeyboardInterrupt:
             print("interrupted; run the same command again", file=sys.stderr)
             raise Interrupted from None
