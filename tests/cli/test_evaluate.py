@@ -157,3 +157,35 @@ def test_masks_reach_the_localisation_metrics(evaluate: Evaluate, tmp_path: Path
     found = rows.set_index(["metric", "image_index"])["value"].unstack()
     assert found.loc["mask_share"].tolist() == pytest.approx([80 / 224] * 4)
     assert (found.loc["relevance_mass"] > found.loc["mask_share"]).all(), "one of the two objects is bright"
+
+
+MINE = '''
+from diffig.metrics import Measured, Metric
+
+class Mine(Metric):
+    """Nothing but noise."""
+    names = ("calibration_error",)
+    {facts}
+
+    def _measure(self, explained):
+        return Measured({{"calibration_error": explained.maps.abs().sum((1, 2, 3))}}, {{}})
+'''
+
+
+def test_a_metric_of_another_package_says_how_it_is_read(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    facts = 'direction, value_range, family = "lower", (0.0, float("inf")), "calibration"'
+    (tmp_path / "my_metrics.py").write_text(MINE.format(facts=facts))
+    (tmp_path / "my_silent_metrics.py").write_text(MINE.format(facts=""))
+    assert evaluate("method=random", "+metrics.metrics.mine._target_=my_metrics.Mine", "hydra.run.dir=run") == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]
+    assert set(metrics) == set(pd.read_parquet(tmp_path / "run" / "rows.parquet")["metric"])
+    assert metrics["calibration_error"] == {
+        **{"direction": "lower", "family": "calibration", "range": [0.0, None], "wording": "Nothing but noise."}
+    }
+    silent = "+metrics.metrics.mine._target_=my_silent_metrics.Mine"
+    assert evaluate("method=random", silent, "hydra.run.dir=silent") == 1
+    assert "Mine does not say its direction, value_range, family" in (tmp_path / "silent" / "error.txt").read_text()
+    assert not (tmp_path / "silent" / "rows").exists()

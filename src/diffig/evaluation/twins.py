@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TAKEN_OVER = "taken_over.json"
 RESULTS = (
-    *("rows.parquet", "curves.parquet", "summary.csv", "classes.json"),
+    *("rows.parquet", "curves.parquet", "summary.csv", "classes.json", "metrics.json"),
     *("attributions.png", "randomization.png", "thumbnails.safetensors"),
 )
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from diffig.evaluation.metric_facts import read_facts
 from diffig.evaluation.report.comparison import Comparison, compare
 from diffig.evaluation.report.files import output_folder, write_tables
 from diffig.evaluation.report.page import render
 from diffig.evaluation.report.reading import curves_of, read_curves, read_rows
-from diffig.evaluation.report.runs import Failure, find_runs
+from diffig.evaluation.report.runs import Failure, Found, find_runs
 from diffig.evaluation.report.settings import COMPARISON, label_settings
-from diffig.evaluation.report.wording import HEADLINES
+from diffig.evaluation.report.wording import HEADLINES, as_said, judges_methods
 
 FORMATS = ("md", "csv", "tex", "html", "pdf")
 
@@ -62,10 +63,27 @@ def build_report(
     if pair is not None and len(pair) != 2:
         raise ValueError(f"compare={list(pair)} must name two methods or settings, as in compare=spi,ig.")
     found = find_runs(runs)
+    with as_said(read_facts(file.parent for file in found.row_files)):
+        return _build(found, reference, headline, output, formats, n, seed, pair)
+
+
+def _build(
+    found: Found,
+    reference: str | None,
+    headline: str | None,
+    output: str | Path | None,
+    formats: Sequence[str],
+    n: int,
+    seed: int,
+    pair: Sequence[str] | None,
+) -> Report:
+    """The report of the runs found, their metrics read as they say."""
     rows, notices = read_rows(found.row_files)
     metrics = sorted(rows["metric"].unique())
     if headline is not None and headline not in metrics:
         raise ValueError(f"headline={headline!r} was not measured in these runs; choose one of: {', '.join(metrics)}.")
+    if headline is not None and not judges_methods(headline):
+        raise ValueError(f"headline={headline!r} describes images or classifier and ranks no methods; choose another.")
     if headline is None and not set(HEADLINES) & set(metrics):
         raise ValueError(f"{HEADLINES[0]} was not measured; set headline=... to one of: {', '.join(metrics)}.")
     protocols = sorted(set(rows["protocol"]))
