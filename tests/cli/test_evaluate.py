@@ -159,6 +159,19 @@ def test_masks_reach_the_localisation_metrics(evaluate: Evaluate, tmp_path: Path
     assert (found.loc["relevance_mass"] > found.loc["mask_share"]).all(), "one of the two objects is bright"
 
 
+def test_a_setting_has_one_name_whether_typed_or_written_in_an_experiment(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /method: centre_gaussian\nmethod: {width: 0.4}\n"
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(text)
+    assert evaluate("method=centre_gaussian", "method.width=0.4", "hydra.run.dir=typed") == 0
+    search = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    assert evaluate("experiment=mine", search, "hydra.run.dir=written") == 0
+    assert evaluate("experiment=mine", search, "method.width=0.25", "hydra.run.dir=default") == 0
+    pd.testing.assert_frame_equal(values(tmp_path / "typed"), values(tmp_path / "written"))
+    assert set(values(tmp_path / "written")["variant"]) == {"width=0.4"}
+    assert set(values(tmp_path / "default")["variant"]) == {""}, "its own default, though typed"
+
+
 MINE = '''
 from diffig.metrics import Measured, Metric
 

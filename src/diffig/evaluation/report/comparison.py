@@ -15,6 +15,7 @@ from diffig.evaluation.report.notes import disagreements_of, every_image, losses
 from diffig.evaluation.report.provenance import provenance
 from diffig.evaluation.report.ranking import find_reference, pair_with, rank_settings
 from diffig.evaluation.report.reliability import reliability_table
+from diffig.evaluation.report.settings import in_common
 from diffig.evaluation.report.verdict import verdict
 from diffig.evaluation.report.wording import arrow, judges_methods
 
@@ -53,6 +54,7 @@ class Comparison:
     names: list[str] = field(default_factory=list)
     folders: dict[str, list[str]] = field(default_factory=dict)
     arrows: dict[str, str] = field(default_factory=dict)
+    common: str = ""
 
     @property
     def note(self) -> str:
@@ -126,6 +128,7 @@ def compare(
         names=names,
         folders=folders_of(rows, pictured),
         arrows={m: arrow(m) for m in metrics},
+        common=in_common(rows),
     )
 
 

@@ -34,16 +34,21 @@ def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[
         if "md" in formats:
             write(
                 f"{kind}.md",
-                "\n".join(f"## {c.name}: {m}\n\n{c.note}\n\n{to_markdown(t, titles)}" for c, m, t in parts),
+                "\n".join(f"## {c.name}: {m}\n\n{_said_of(c)}\n\n{to_markdown(t, titles)}" for c, m, t in parts),
             )
         if "tex" in formats:
-            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}. {c.note}") for c, m, t in parts))
+            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}. {_said_of(c)}") for c, m, t in parts))
     if "pdf" in formats:
         for i, comparison in enumerate(comparisons, start=1):
             for figure in comparison.figures:
                 files.append(folder / (f"{figure.name}.pdf" if len(comparisons) == 1 else f"{figure.name}-{i}.pdf"))
                 files[-1].write_bytes(figure.pdf())
     return files
+
+
+def _said_of(comparison: Comparison) -> str:
+    """What stands with a table on its own: what its settings share, and where it comes from."""
+    return f"{comparison.common}. {comparison.note}" if comparison.common else comparison.note
 
 
 def tables_of(comparison: Comparison, kind: str) -> dict[str, pd.DataFrame]:
