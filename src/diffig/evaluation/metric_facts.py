@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from diffig.evaluation.rows import write_json
+from diffig.io import write_json
 
 if TYPE_CHECKING:
     from diffig.metrics import Facts

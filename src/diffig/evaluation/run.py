@@ -21,11 +21,12 @@ from diffig.evaluation.finishing import finish
 from diffig.evaluation.metric_facts import write_facts
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.progress import in_terminal, progress
-from diffig.evaluation.rows import RowStore, write_json, write_text
+from diffig.evaluation.rows import RowStore
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
 from diffig.evaluation.twins import find_twin, in_sweep, take_over
 from diffig.evaluation.writer import RowWriter
+from diffig.io import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

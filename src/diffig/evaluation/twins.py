@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffig.evaluation.rows import write_json
+from diffig.io import write_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,6 +14,7 @@ from diffig.evaluation.report.reading import curves_of, read_curves, read_rows
 from diffig.evaluation.report.runs import Failure, Found, find_runs
 from diffig.evaluation.report.settings import COMPARISON, label_settings
 from diffig.evaluation.report.wording import HEADLINES, as_said, judges_methods
+from diffig.io import write_text
 
 FORMATS = ("md", "csv", "tex", "html", "pdf")
 
@@ -121,7 +122,7 @@ def _build(
     html = None
     if "html" in formats:
         html = folder / "report.html"
-        html.write_text(render(comparisons, found, rows, notices, n, seed), encoding="utf-8")
+        write_text(html, render(comparisons, found, rows, notices, n, seed))
         files.append(html)
     sweeps = sorted({str(name) for name in rows["sweep"].dropna() if name}) if "sweep" in rows else []
     return Report(html, files, comparisons, found.failures, notices, folder, sweeps)
