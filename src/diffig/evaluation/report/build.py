@@ -10,7 +10,7 @@ from diffig.evaluation.metric_facts import read_facts
 from diffig.evaluation.report.comparison import Comparison, compare
 from diffig.evaluation.report.files import output_folder, write_tables
 from diffig.evaluation.report.page import render
-from diffig.evaluation.report.reading import curves_of, read_curves, read_rows
+from diffig.evaluation.report.reading import curves_of, once_each, read_curves, read_rows
 from diffig.evaluation.report.runs import Failure, Found, find_runs
 from diffig.evaluation.report.settings import COMPARISON, label_settings
 from diffig.evaluation.report.wording import HEADLINES, as_said, judges_methods
@@ -105,6 +105,9 @@ def _build(
         if metric not in measured:
             notices.append(f"{name} has no rows of {metric} and is left out.")
             continue
+        own, once = once_each(own, metric)
+        if once:
+            notices.append(f"{name}: {', '.join(once)} gave the same with several baselines and count once.")
         own = own.assign(setting=label_settings(own))
         own_curves = curves_of(curves, own)
         try:
