@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ from diffig.metrics import (
     Waste,
     diffid_floor_ceiling,
 )
-from diffig.metrics.base import Category
+from diffig.metrics.base import FAMILIES
 from diffig.metrics.masking import _tie_keys, order_of, ranks_of
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -378,8 +377,9 @@ def test_every_value_lies_in_its_declared_range() -> None:
     facts = {line.name: line for line in suite.describe()}
     assert list(facts) == suite.names
     for name, line in facts.items():
-        assert line.direction in ("higher", "lower", "zero")
-        assert line.category in get_args(Category)
+        assert line.direction in ("higher", "lower", "none")
+        assert line.family in FAMILIES
+        assert line.wording
         low, high = line.value_range
         assert ((values[name] >= low) & (values[name] <= high)).all(), name
 

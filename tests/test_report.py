@@ -185,8 +185,8 @@ class Page(HTMLParser):
 def test_labels_name_only_what_varies(sweep: tuple[Path, Report]) -> None:
     labels = set(sweep[1].comparisons[0].ranked["diffid"]["setting"])
     assert len(labels) == 26
-    assert {"ig baseline=black", "diffig_field faithfulness=0.2 baseline=blur"} < labels
-    assert "diffig_field unguided baseline=black" in labels
+    assert {"ig black", "diffig_field faithfulness=0.2 blur"} < labels
+    assert "diffig_field unguided black" in labels
     frame = pd.DataFrame(
         {
             **{"objective": "logit", "baseline": "black", "method": ["ig", "diffig_field", "diffig_field"]},
@@ -217,26 +217,26 @@ def test_ranking_numbers_are_those_of_the_rows(sweep: tuple[Path, Report]) -> No
     root, report = sweep
     table = report.comparisons[0].ranked["diffid"].set_index("setting")
     own = pd.read_parquet(root / "0" / "rows.parquet").query("metric == 'diffid'")
-    line = table.loc["ig baseline=black"]
+    line = table.loc["ig black"]
     assert line["mean"] == pytest.approx(own["value"].mean())
     assert line["low"] < line["mean"] < line["high"]
     assert (line["images"], line["seeds"], line["backward_images"]) == (40, 1, 64)
     assert line["gap"] == pytest.approx(own["gap"].abs().median())
-    assert table.loc["guided_ig baseline=black", ["images", "failures"]].tolist() == [38, 2]
-    assert table.loc["diffig_field unguided baseline=blur", "seeds"] == 3
+    assert table.loc["guided_ig black", ["images", "failures"]].tolist() == [38, 2]
+    assert table.loc["diffig_field unguided blur", "seeds"] == 3
     assert table["mean"].is_monotonic_decreasing
     assert report.comparisons[0].ranked["deletion"]["mean"].is_monotonic_increasing
 
 
 def test_winner_reference_and_verdict_are_the_planted_ones(sweep: tuple[Path, Report]) -> None:
     comparison = sweep[1].comparisons[0]
-    assert comparison.reference == "ig baseline=black"
+    assert comparison.reference == "ig black"
     assert comparison.winner.startswith("diffig_field faithfulness=")
     assert comparison.headline == "diffig_field beats ig in diffid"
     pairs = comparison.paired["diffid"].set_index("setting")
     assert pairs.loc[comparison.winner, "verdict"] == "better"
-    assert pairs.loc["random baseline=blur", "win_rate"] < 0.5
-    assert pairs.loc["guided_ig baseline=black", ["images", "dropped"]].tolist() == [38, 2]
+    assert pairs.loc["random blur", "win_rate"] < 0.5
+    assert pairs.loc["guided_ig black", ["images", "dropped"]].tolist() == [38, 2]
     assert (pairs["p_holm"] >= pairs["p"]).all()
     assert any("chosen among 26 settings" in sentence for sentence in comparison.sentences)
 
@@ -341,10 +341,10 @@ def test_figures_share_colours_and_captions_state_findings(sweep: tuple[Path, Re
         "cost",
         "gap",
     }
-    assert "is above ig baseline=black by ." in captions["ranked"]
+    assert "is above ig black by ." in captions["ranked"]
     assert captions["guidance"].startswith("faithfulness: best at 0.")
     assert "lowest mean deletion curve" in captions["curves"]
-    assert captions["gap"].startswith("ig baseline=black has the smallest gap")
+    assert captions["gap"].startswith("ig black has the smallest gap")
     ours = f"var(--c{comparison.look['diffig_field'].number})"
     assert all(ours in figure.svg for figure in comparison.figures)
     assert not any(colour in figure.svg for figure in comparison.figures for colour in SERIES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from math import inf
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
+
+from diffig.io import whole
 
 
 class Checkpoints(ModelCheckpoint):
@@ -99,10 +100,8 @@ class Checkpoints(ModelCheckpoint):
     def _replace(self, trainer: Trainer, filepath: str) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        partial = f"{filepath}.part"
-        trainer.save_checkpoint(partial, weights_only=False)
-        if trainer.is_global_zero:
-            os.replace(partial, filepath)
+        with whole(filepath, shared=True, moves=trainer.is_global_zero) as partial:
+            trainer.save_checkpoint(partial, weights_only=False)
         trainer.strategy.barrier()
 
 

@@ -43,12 +43,21 @@ def build(node: Any, **given: Any) -> Any:
 
 
 def compose(program: str = "evaluate", overrides: list[str] | None = None) -> DictConfig:
-    """Return the config that a program would run with, e.g. `compose("evaluate", ["method=ig", "steps=32"])`."""
+    """Return the config that a program would run with, e.g. `compose("evaluate", ["method=ig", "steps=32"])`.
+
+    It may be called inside a program as well, whose own Hydra is put aside meanwhile.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
 
-    with initialize_config_dir(CONF_DIR, version_base="1.3"):
-        return hydra_compose(program, overrides or [])
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(CONF_DIR, version_base="1.3"):
+            return hydra_compose(program, overrides or [])
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: list[str] | None = None) -> Attributor:

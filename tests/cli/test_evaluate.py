@@ -157,3 +157,48 @@ def test_masks_reach_the_localisation_metrics(evaluate: Evaluate, tmp_path: Path
     found = rows.set_index(["metric", "image_index"])["value"].unstack()
     assert found.loc["mask_share"].tolist() == pytest.approx([80 / 224] * 4)
     assert (found.loc["relevance_mass"] > found.loc["mask_share"]).all(), "one of the two objects is bright"
+
+
+def test_a_setting_has_one_name_whether_typed_or_written_in_an_experiment(evaluate: Evaluate, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /method: centre_gaussian\nmethod: {width: 0.4}\n"
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(text)
+    assert evaluate("method=centre_gaussian", "method.width=0.4", "hydra.run.dir=typed") == 0
+    search = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
+    assert evaluate("experiment=mine", search, "hydra.run.dir=written") == 0
+    assert evaluate("experiment=mine", search, "method.width=0.25", "hydra.run.dir=default") == 0
+    pd.testing.assert_frame_equal(values(tmp_path / "typed"), values(tmp_path / "written"))
+    assert set(values(tmp_path / "written")["variant"]) == {"width=0.4"}
+    assert set(values(tmp_path / "default")["variant"]) == {""}, "its own default, though typed"
+
+
+MINE = '''
+from diffig.metrics import Measured, Metric
+
+class Mine(Metric):
+    """Nothing but noise."""
+    names = ("calibration_error",)
+    {facts}
+
+    def _measure(self, explained):
+        return Measured({{"calibration_error": explained.maps.abs().sum((1, 2, 3))}}, {{}})
+'''
+
+
+def test_a_metric_of_another_package_says_how_it_is_read(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    facts = 'direction, value_range, family = "lower", (0.0, float("inf")), "calibration"'
+    (tmp_path / "my_metrics.py").write_text(MINE.format(facts=facts))
+    (tmp_path / "my_silent_metrics.py").write_text(MINE.format(facts=""))
+    assert evaluate("method=random", "+metrics.metrics.mine._target_=my_metrics.Mine", "hydra.run.dir=run") == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]
+    assert set(metrics) == set(pd.read_parquet(tmp_path / "run" / "rows.parquet")["metric"])
+    assert metrics["calibration_error"] == {
+        **{"direction": "lower", "family": "calibration", "range": [0.0, None], "wording": "Nothing but noise."}
+    }
+    silent = "+metrics.metrics.mine._target_=my_silent_metrics.Mine"
+    assert evaluate("method=random", silent, "hydra.run.dir=silent") == 1
+    assert "Mine does not say its direction, value_range, family" in (tmp_path / "silent" / "error.txt").read_text()
+    assert not (tmp_path / "silent" / "rows").exists()

@@ -15,6 +15,7 @@ from diffig.cli.folders import FolderInUse, taken
 from diffig.cli.interrupt import Interrupted, was_interrupted
 from diffig.cli.ranks import is_first_rank, prepare_ranks
 from diffig.cli.sweeps import mark, word
+from diffig.io import write_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -72,7 +73,7 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
         message = one_line(error, cfg)
         log.debug("trace", exc_info=True)
         mark(folder, "failed")
-        (folder / "error.txt").write_text(f"{message}\n\n{traceback.format_exc()}")
+        write_text(folder / "error.txt", f"{message}\n\n{traceback.format_exc()}", durable=False)
         log.error("%s", message)
         if many or os.environ.get("HYDRA_FULL_ERROR"):
             raise

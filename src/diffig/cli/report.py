@@ -77,12 +77,12 @@ def terminal_table(comparison: Comparison, most: int = 20) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from diffig.evaluation.report.wording import cell, estimate, lower_is_better
+    from diffig.evaluation.report.wording import cell, estimate
 
     ranked = comparison.ranked[comparison.metric]
-    arrow = "↓" if lower_is_better(comparison.metric) else "↑"
+    arrow = comparison.arrows[comparison.metric]
     hidden = f", best {most} of {len(ranked)}" if len(ranked) > most else ""
-    table = Table(title=escape(f"{comparison.name}: {comparison.metric} {arrow}{hidden}"), box=box.SIMPLE_HEAD)
+    table = Table(title=escape(f"{comparison.name}: {comparison.metric}{arrow}{hidden}"), box=box.SIMPLE_HEAD)
     columns = ("images", "backward_images", "seconds", "gap", "failures")
     for title in ("#", "setting", "mean [95 %]", "images", "backward", "s / image", "|gap|", "failures"):
         if title == "setting":

@@ -14,7 +14,7 @@ from diffig.evaluation.explanation.asked import asked_of
 from diffig.evaluation.explanation.inputs import folder_names, sources_of
 from diffig.evaluation.explanation.one import explain_one
 from diffig.evaluation.explanation.page import write_list
-from diffig.evaluation.rows import write_text
+from diffig.io import write_text
 
 log = logging.getLogger("diffig")
 

@@ -41,7 +41,7 @@ def fingerprint(cfg: DictConfig) -> str:
     prior = parts["method"].get("prior") or {}
     files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
     files += sorted(_paths([parts["method"], parts["metrics"]]))
-    parts["files"] = [_content(file) if file else file for file in files]
+    parts["files"] = [content_of(file) if file else file for file in files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -52,7 +52,7 @@ def _paths(node: Any) -> set[str]:
     return {node} if isinstance(node, str) and Path(node).exists() else set()
 
 
-def _content(place: str) -> str:
-    """The digest of a file, or of the weights in a folder; the place itself where there is nothing."""
+def content_of(place: str) -> str:
+    """Return the digest of a file, or of the weights in a folder; the place itself where there is nothing."""
     files = [Path(place)] if Path(place).is_file() else sorted(Path(place).rglob("*.safetensors"))
     return "".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files) or place

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from diffig.evaluation.dashboard import Shown, send
 from diffig.evaluation.gallery import save_gallery
-from diffig.evaluation.rows import RowStore, write_json
+from diffig.evaluation.rows import RowStore
+from diffig.io import write_json
 
 if TYPE_CHECKING:
     import pandas as pd

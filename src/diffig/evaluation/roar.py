@@ -11,18 +11,17 @@ from typing import Literal, NamedTuple
 
 import lightning.pytorch as pl
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from diffig.attribution.base import Attributor
 from diffig.checks import check_at_least, check_choice
 from diffig.classifiers.base import Classifier
-from diffig.classifiers.checkpoint import write_atomically
 from diffig.classifiers.module import ClassifierModule
 from diffig.data.batch import collate
 from diffig.data.image_sets import ArrayImages, ImageSet
-from diffig.evaluation.rows import write_json
+from diffig.io import write_json, write_tensors
 from diffig.metrics.roar import Removal, kept_masks, without_relevant
 from diffig.scores import ScoreFunction
 
@@ -144,7 +143,7 @@ def explained_set(
                     batch.images.to(device), target=batch.labels.to(device), indices=batch.indices
                 )
                 found.append(integral.attribution.detach().float().cpu())
-            write_atomically(path, save({"attributions": torch.cat(found).contiguous(), "indices": indices}))
+            write_tensors(path, {"attributions": torch.cat(found), "indices": indices})
         content = load_file(path)
         if not torch.equal(content["indices"], indices):
             raise ValueError(f"{path} holds attributions of other images; delete it, or choose another folder")

@@ -18,13 +18,15 @@ from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.facts import facts_of
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
+from diffig.evaluation.metric_facts import write_facts
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.progress import in_terminal, progress
-from diffig.evaluation.rows import RowStore, write_json, write_text
+from diffig.evaluation.rows import RowStore
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
 from diffig.evaluation.twins import find_twin, in_sweep, take_over
 from diffig.evaluation.writer import RowWriter
+from diffig.io import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +55,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
+    metrics = build(cfg.metrics)
     store = RowStore(output, mark)
     facts = facts_of(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
@@ -61,6 +64,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=in_terminal())
     if trainer.is_global_zero:
         store.prepare()
+        write_facts(output, metrics.describe())
     trainer.strategy.barrier()
     done = store.done()
     if done:
@@ -74,7 +78,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if left:
         datamodule.batch_size = cfg.batch_size
         loader = datamodule.dataloader(Subset(datamodule.test_set, left))
-        module = Explainer(attributor, build(cfg.metrics), facts, cfg.target, datamodule.test_set.masks)
+        module = Explainer(attributor, metrics, facts, cfg.target, datamodule.test_set.masks)
         trainer.predict(module, loader, return_predictions=False)
     trainer.strategy.barrier()
     rows = store.merge(set(indices))

@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffig.evaluation.rows import write_json
+from diffig.io import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TAKEN_OVER = "taken_over.json"
 RESULTS = (
-    *("rows.parquet", "curves.parquet", "summary.csv", "classes.json"),
+    *("rows.parquet", "curves.parquet", "summary.csv", "classes.json", "metrics.json"),
     *("attributions.png", "randomization.png", "thumbnails.safetensors"),
 )
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from diffig.generative.folders import ABOUT, CONFIG, read_json, read_network, write_json, write_network
+from diffig.generative.folders import ABOUT, CONFIG, read_json, read_network, write_network
+from diffig.io import write_json
 
 UNET, SCHEDULER = "unet", "scheduler"
 SCHEDULE = "scheduler_config.json"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from diffig.guidance.label_settings import differences, plain, read_json, write_json
+from diffig.guidance.label_settings import differences, plain, read_json
 from diffig.guidance.label_store import (
     COUNTED,
     SETTINGS,
@@ -20,6 +20,7 @@ from diffig.guidance.label_store import (
     read_shard,
     shard_file,
 )
+from diffig.io import write_json
 
 MANIFEST = "manifest.json"
 

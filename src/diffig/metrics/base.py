@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,13 @@ from torch import Tensor, nn
 from diffig.checks import check_images, check_targets
 from diffig.scores import ScoreFunction
 
-Direction = Literal["higher", "lower", "zero"]
-Category = Literal["faithfulness", "complexity", "axiom", "path", "localisation", "robustness", "sanity"]
+Direction = Literal["higher", "lower", "none"]
 Range = tuple[float, float]
+# The families of the metrics here; another metric may name one of its own.
+FAMILIES = (
+    *("faithfulness by removal", "faithfulness by perturbation", "localisation", "robustness", "sanity"),
+    *("complexity", "axioms and path"),
+)
 
 
 class Explain(Protocol):
@@ -154,16 +159,19 @@ class Explained:
 class Facts(NamedTuple):
     """One line of the table of metrics: how to read a value of that name.
 
-    `forwards` counts images through the classifier for each explained image, for all names of the metric together;
+    `direction` says which values are the good ones; `none` is for what describes images or classifier and judges no
+    method. `family` groups metrics that ask the same question, `wording` is one sentence for a reader. `forwards`
+    counts images through the classifier for each explained image, for all names of the metric together;
     `attributions` counts how often the method explains each image again.
     """
 
     name: str
     direction: Direction
     value_range: Range
-    category: Category
-    sensitive_to: tuple[str, ...]
-    forwards: int
+    family: str
+    wording: str = ""
+    sensitive_to: tuple[str, ...] = ()
+    forwards: int = 0
     attributions: int = 0
 
 
@@ -181,14 +189,18 @@ class Measured(NamedTuple):
 class Metric(ABC):
     """A judge of attributions; it yields one value for each image under each of its `names`.
 
-    `direction` and `value_range` hold for all names, or are given name by name. `axis` is the x-axis of the curves
-    (fractions of the image), `sensitive_to` names the parameters that change the result.
+    Every metric says how it is read: `direction` ("higher", "lower", or "none" for what judges no method),
+    `value_range` and `family` (one of `FAMILIES` or its own), each for all names or name by name. Reports rank by what
+    is said here, never by how a name sounds. `wording` is the sentence they show, by default the docstring's first
+    line. `axis` is the x-axis of the curves (fractions of the image), `sensitive_to` names the parameters that change
+    the result.
     """
 
     names: tuple[str, ...]
     direction: Direction | Mapping[str, Direction]
     value_range: Range | Mapping[str, Range]
-    category: Category
+    family: str | Mapping[str, str]
+    wording: str | Mapping[str, str] = ""
     sensitive_to: tuple[str, ...] = ()
     forwards: int = 0
     attributions: int = 0
@@ -218,20 +230,48 @@ class Metric(ABC):
         return self.measure(explained).curves if self.curve_names else {}
 
     def describe(self) -> list[Facts]:
-        """Return one line of facts for each name."""
-        directions, ranges = self.direction, self.value_range
-        return [
+        """Return one line of facts for each name.
+
+        Raises:
+            TypeError: the class does not say how its values are read.
+        """
+        missing = [fact for fact in ("direction", "value_range", "family") if not hasattr(self, fact)]
+        if missing:
+            raise TypeError(
+                f"{type(self).__name__} does not say its {', '.join(missing)}, so nothing could rank by it; give the "
+                'class direction = "higher" or "lower" ("none" is shown without ranking), '
+                f"value_range = (lowest, highest) and family = one of {', '.join(FAMILIES)}, or your own"
+            )
+        lines = [
             Facts(
                 name,
-                directions[name] if isinstance(directions, Mapping) else directions,
-                ranges[name] if isinstance(ranges, Mapping) else ranges,
-                self.category,
+                _of(self.direction, name),
+                _of(self.value_range, name),
+                _of(self.family, name),
+                _of(self.wording, name) or _first_sentence(self),
                 self.sensitive_to,
                 self.forwards,
                 self.attributions,
             )
             for name in self.names
         ]
+        for line in lines:
+            if line.direction not in get_args(Direction):
+                raise TypeError(
+                    f"{type(self).__name__} says direction={line.direction!r} of {line.name}; "
+                    f"choose one of {', '.join(get_args(Direction))}"
+                )
+        return lines
+
+
+def _of(fact: Any, name: str) -> Any:
+    """What holds for one name; a mapping gives each name its own."""
+    return fact[name] if isinstance(fact, Mapping) else fact
+
+
+def _first_sentence(metric: Metric) -> str:
+    """The first line of a class's own docstring; nothing where it has none."""
+    return (inspect.cleandoc(type(metric).__doc__ or "").splitlines() or [""])[0]
 
 
 def check_classes(targets: Tensor, classes: int) -> None:

@@ -16,7 +16,7 @@ class Completeness(Metric):
     names = ("gap_abs", "gap_rel")
     direction = "lower"
     value_range = (0.0, float("inf"))
-    category = "axiom"
+    family = "axioms and path"
 
     def _measure(self, explained: Explained) -> Measured:
         size = explained.gap.abs().to(explained.images)

@@ -52,7 +52,7 @@ class DiffID(Metric):
 
     direction = "higher"
     value_range = (-1.0, 1.0)
-    category = "faithfulness"
+    family = "faithfulness by removal"
     sensitive_to = ("units", "readouts", "signed", "grain", "fill", "space", "ratios", "seed")
 
     def __init__(
@@ -140,9 +140,9 @@ class DiffIDBounds(Metric):
     """
 
     names = ("diffid_ceiling",)
-    direction = "higher"
+    direction = "none"
     value_range = (-1.0, 1.0)
-    category = "faithfulness"
+    family = "faithfulness by removal"
     forwards = 2
 
     def _measure(self, explained: Explained) -> Measured:

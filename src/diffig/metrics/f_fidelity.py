@@ -55,7 +55,7 @@ class FFidelity(Metric):
         seed: of choices and ties.
     """
 
-    category = "faithfulness"
+    family = "faithfulness by removal"
     value_range = (-1.0, 1.0)
     sensitive_to = ("checkpoint", "sizes", "alpha", "beta", "n_samples", "reduce", "seed")
 

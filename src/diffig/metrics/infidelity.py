@@ -35,7 +35,7 @@ class Infidelity(Metric):
     names = ("infidelity", "infidelity_r2")
     direction = MappingProxyType({"infidelity": "lower", "infidelity_r2": "higher"})
     value_range = MappingProxyType({"infidelity": (0.0, math.inf), "infidelity_r2": (-math.inf, 1.0)})
-    category = "faithfulness"
+    family = "faithfulness by perturbation"
     sensitive_to = ("share", "grid")
 
     def __init__(self, share: float = 0.25, grid: int = 8) -> None:

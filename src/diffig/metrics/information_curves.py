@@ -59,7 +59,7 @@ class InformationCurves(Metric):
 
     direction = "higher"
     value_range = (0.0, 1.0)
-    category = "faithfulness"
+    family = "faithfulness by removal"
     sensitive_to = ("information", "fractions", "known", "least_probability", "reduce", "seed")
 
     def __init__(

@@ -38,7 +38,7 @@ class InsertionDeletion(Metric):
             Mass is `|reduction|`; see `diffig.metrics.mas`.
     """
 
-    category = "faithfulness"
+    family = "faithfulness by removal"
     sensitive_to = ("n_steps", "reduce", "deletion_fill", "seed")
 
     def __init__(

@@ -6,6 +6,8 @@ left out of everything.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
@@ -37,9 +39,9 @@ class Localisation(Metric):
     """
 
     names = (*KINDS, *(f"{kind}_centre" for kind in KINDS), "mask_share")
-    direction = "higher"
+    direction = MappingProxyType({name: "higher" if name in KINDS else "none" for name in names})
     value_range = (0.0, 1.0)
-    category = "localisation"
+    family = "localisation"
     sensitive_to = ("tolerance", "seed")
 
     def __init__(self, tolerance: float = 15.0, seed: int = 0) -> None:

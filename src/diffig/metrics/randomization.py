@@ -39,7 +39,7 @@ class Randomization(Metric):
 
     direction = "lower"
     value_range = (-1.0, 1.0)
-    category = "sanity"
+    family = "sanity"
     sensitive_to = ("orders", "depths", "seed")
 
     def __init__(
@@ -92,7 +92,7 @@ class EfficientRandomization(Metric):
     names = ("emprt",)
     direction = "higher"
     value_range = (-1.0, float("inf"))
-    category = "sanity"
+    family = "sanity"
     sensitive_to = ("bins", "seed")
     attributions = 1
 

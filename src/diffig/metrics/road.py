@@ -35,7 +35,7 @@ class Road(Metric):
     names = ("road_gap", "road_gap_probability")
     direction = "higher"
     value_range = (-1.0, 1.0)
-    category = "faithfulness"
+    family = "faithfulness by removal"
     sensitive_to = ("fractions", "noise", "reduce", "seed")
     curve_names = ("road_lerf", "road_morf", "road_lerf_probability", "road_morf_probability")
 

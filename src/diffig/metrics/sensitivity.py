@@ -33,7 +33,7 @@ class Sensitivity(Metric):
     names = ("sensitivity_max", "sensitivity_floor")
     direction = "lower"
     value_range = (0.0, math.inf)
-    category = "robustness"
+    family = "robustness"
     sensitive_to = ("radius", "n_draws", "seed")
 
     def __init__(self, radius: float = 0.02, n_draws: int = 10, seed: int = 0) -> None:

@@ -28,7 +28,7 @@ class Sparseness(Metric):
     value_range = MappingProxyType(
         {"entropy": (0.0, math.inf), "gini": (0.0, 1.0), "entropy_pixel": (0.0, math.inf), "gini_pixel": (0.0, 1.0)}
     )
-    category = "complexity"
+    family = "complexity"
 
     def _measure(self, explained: Explained) -> Measured:
         columns: dict[str, list[Tensor]] = {name: [] for name in self.names}

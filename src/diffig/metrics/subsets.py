@@ -35,7 +35,7 @@ class MuFidelity(Metric):
     names = ("mufidelity",)
     direction = "higher"
     value_range = (-1.0, 1.0)
-    category = "faithfulness"
+    family = "faithfulness by perturbation"
     sensitive_to = ("grid", "share", "n_sets", "seed")
 
     def __init__(self, grid: int = 9, share: float = 0.2, n_sets: int = 200, seed: int = 0) -> None:
@@ -74,7 +74,7 @@ class SensitivityN(Metric):
     names = ("sensitivity_n",)
     direction = "higher"
     value_range = (-1.0, 1.0)
-    category = "faithfulness"
+    family = "faithfulness by perturbation"
     sensitive_to = ("grid", "shares", "n_sets", "seed")
     curve_names = ("sensitivity_n_by_share",)
 

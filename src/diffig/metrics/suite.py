@@ -22,7 +22,8 @@ class MetricSuite:
         self.metrics = dict(metrics)
         for key, metric in self.metrics.items():
             if not isinstance(metric, Metric):
-                raise TypeError(f"metrics.{key} is a {type(metric).__name__}; give an object of diffig.metrics")
+                raise TypeError(f"metrics.{key} is a {type(metric).__name__}; give a subclass of diffig.metrics.Metric")
+        self.describe()  # a metric that does not say how it is read is refused before anything is explained
         repeated = [name for name, count in Counter(self.names).items() if count > 1]
         if repeated:
             raise ValueError(f"two metrics yield {sorted(repeated)}; drop one, or change the option its name carries")
@@ -38,7 +39,7 @@ class MetricSuite:
         return {name: metric.axis for metric in self.metrics.values() for name in metric.curve_names}
 
     def describe(self) -> list[Facts]:
-        """Return one line of facts (name, direction, range, category, sensitivities, cost) for each name."""
+        """Return one line of facts (name, direction, range, family, wording, sensitivities, cost) for each name."""
         return [facts for metric in self.metrics.values() for facts in metric.describe()]
 
     def measure(self, explained: Explained) -> Measured:

@@ -21,7 +21,7 @@ class Waste(Metric):
     names = ("waste", "waste_excess")
     direction = "lower"
     value_range = MappingProxyType({"waste": (0.0, math.inf), "waste_excess": (-math.inf, math.inf)})
-    category = "path"
+    family = "axioms and path"
 
     def _measure(self, explained: Explained) -> Measured:
         if explained.waste is None:

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from diffig.evaluation.metric_facts import read_facts
 from diffig.evaluation.report.comparison import Comparison, compare
 from diffig.evaluation.report.files import output_folder, write_tables
 from diffig.evaluation.report.page import render
-from diffig.evaluation.report.reading import curves_of, read_curves, read_rows
-from diffig.evaluation.report.runs import Failure, find_runs
+from diffig.evaluation.report.reading import curves_of, once_each, read_curves, read_rows
+from diffig.evaluation.report.runs import Failure, Found, find_runs
 from diffig.evaluation.report.settings import COMPARISON, label_settings
-from diffig.evaluation.report.wording import HEADLINES
+from diffig.evaluation.report.wording import HEADLINES, as_said, judges_methods
+from diffig.io import write_text
 
 FORMATS = ("md", "csv", "tex", "html", "pdf")
 
@@ -62,10 +64,27 @@ def build_report(
     if pair is not None and len(pair) != 2:
         raise ValueError(f"compare={list(pair)} must name two methods or settings, as in compare=spi,ig.")
     found = find_runs(runs)
+    with as_said(read_facts(file.parent for file in found.row_files)):
+        return _build(found, reference, headline, output, formats, n, seed, pair)
+
+
+def _build(
+    found: Found,
+    reference: str | None,
+    headline: str | None,
+    output: str | Path | None,
+    formats: Sequence[str],
+    n: int,
+    seed: int,
+    pair: Sequence[str] | None,
+) -> Report:
+    """The report of the runs found, their metrics read as they say."""
     rows, notices = read_rows(found.row_files)
     metrics = sorted(rows["metric"].unique())
     if headline is not None and headline not in metrics:
         raise ValueError(f"headline={headline!r} was not measured in these runs; choose one of: {', '.join(metrics)}.")
+    if headline is not None and not judges_methods(headline):
+        raise ValueError(f"headline={headline!r} describes images or classifier and ranks no methods; choose another.")
     if headline is None and not set(HEADLINES) & set(metrics):
         raise ValueError(f"{HEADLINES[0]} was not measured; set headline=... to one of: {', '.join(metrics)}.")
     protocols = sorted(set(rows["protocol"]))
@@ -86,6 +105,9 @@ def build_report(
         if metric not in measured:
             notices.append(f"{name} has no rows of {metric} and is left out.")
             continue
+        own, once = once_each(own, metric)
+        if once:
+            notices.append(f"{name}: {', '.join(once)} gave the same with several baselines and count once.")
         own = own.assign(setting=label_settings(own))
         own_curves = curves_of(curves, own)
         try:
@@ -103,7 +125,7 @@ def build_report(
     html = None
     if "html" in formats:
         html = folder / "report.html"
-        html.write_text(render(comparisons, found, rows, notices, n, seed), encoding="utf-8")
+        write_text(html, render(comparisons, found, rows, notices, n, seed))
         files.append(html)
     sweeps = sorted({str(name) for name in rows["sweep"].dropna() if name}) if "sweep" in rows else []
     return Report(html, files, comparisons, found.failures, notices, folder, sweeps)

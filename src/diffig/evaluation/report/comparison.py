@@ -15,7 +15,9 @@ from diffig.evaluation.report.notes import disagreements_of, every_image, losses
 from diffig.evaluation.report.provenance import provenance
 from diffig.evaluation.report.ranking import find_reference, pair_with, rank_settings
 from diffig.evaluation.report.reliability import reliability_table
+from diffig.evaluation.report.settings import in_common
 from diffig.evaluation.report.verdict import verdict
+from diffig.evaluation.report.wording import arrow, judges_methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,8 @@ class Comparison:
     equal_paths: pd.DataFrame | None = None
     names: list[str] = field(default_factory=list)
     folders: dict[str, list[str]] = field(default_factory=dict)
+    arrows: dict[str, str] = field(default_factory=dict)
+    common: str = ""
 
     @property
     def note(self) -> str:
@@ -81,7 +85,8 @@ def compare(
         sides = duel(rows, ranked, pair, n, seed) if pair else []
     except ValueError as error:
         raise LookupError(str(error)) from error
-    paired = {m: pair_with(rows, m, reference, n, seed) for m in metrics if reference in set(ranked[m]["setting"])}
+    judging = [m for m in metrics if judges_methods(m) and reference in set(ranked[m]["setting"])]
+    paired = {m: pair_with(rows, m, reference, n, seed) for m in judging}
     top = ranked[metric]
     look = styles(list(top["method"]))
     best = top[~top["method"].duplicated()]
@@ -122,6 +127,8 @@ def compare(
         equal_paths=equal_paths(rows, top, metric, n, seed),
         names=names,
         folders=folders_of(rows, pictured),
+        arrows={m: arrow(m) for m in metrics},
+        common=in_common(rows),
     )
 
 

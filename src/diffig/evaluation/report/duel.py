@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diffig.evaluation.report.families import judges_methods
 from diffig.evaluation.report.ranking import find_reference, pair_with
-from diffig.evaluation.report.wording import cell, count, estimate, lower_is_better, number, p_text
+from diffig.evaluation.report.wording import cell, count, estimate, judges_methods, lower_is_better, number, p_text
 from diffig.evaluation.statistics import holm
 
 if TYPE_CHECKING:

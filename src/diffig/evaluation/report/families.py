@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from diffig.evaluation.ranks import agreement
-from diffig.evaluation.report.wording import lower_is_better
+from diffig.evaluation.report.wording import judges_methods, lower_is_better, said_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# A pattern of `fnmatch`; the first family that matches a metric's name has it.
+# What rows of before `metrics.json` are read by, patterns of `fnmatch`; the first family that matches has the metric.
 FAMILIES = {
     "faithfulness by removal": (
         "diffid*",
@@ -36,21 +37,23 @@ FAMILIES = {
     "axioms and path": ("*gap*", "waste*", "completeness*"),
 }
 OTHER = "other"
-# Said of images and classifier, and the same for every method: what others are read beside.
-REFERENCES = ("diffid_ceiling*", "*_centre", "mask_share")
 
 
 def family_of(metric: str) -> str:
-    """Return the family of a metric, by its name."""
+    """Return the family of a metric: as the metric itself has said it, of older rows judged by its name."""
+    said = said_of(metric)
+    if said is not None:
+        return said.family
     for family, patterns in FAMILIES.items():
         if any(fnmatch(metric, pattern) for pattern in patterns):
             return family
     return OTHER
 
 
-def judges_methods(metric: str) -> bool:
-    """Return whether a metric depends on the attribution, by its name; references such as a mask's share do not."""
-    return not any(fnmatch(metric, pattern) for pattern in REFERENCES)
+def families_in_order(names: Iterable[str]) -> list[str]:
+    """Return each family once: those of the metrics here first, then a user's own, what has none last."""
+    found = set(names)
+    return [*(name for name in FAMILIES if name in found), *sorted(found - {*FAMILIES, OTHER}), *({OTHER} & found)]
 
 
 def settings_by_metric(ranked: dict[str, pd.DataFrame], settings: list[str]) -> pd.DataFrame:
@@ -77,7 +80,7 @@ def family_table(ranked: dict[str, pd.DataFrame], settings: list[str], headline:
     if len(families) < 2 or headline not in scores:
         return None
     lines = []
-    for family in [name for name in (*FAMILIES, OTHER) if name in families]:
+    for family in families_in_order(families):
         # Rank 1 is best; settings a metric says nothing of are left out of its mean.
         ranks = scores[families[family]].rank(ascending=False).mean(axis=1).dropna()
         others = ranks.drop(ranks.idxmin())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
 from diffig.evaluation.report.reliability import RELIABILITY_TITLES
 from diffig.evaluation.report.wording import DASH, MINUS, cell
+from diffig.io import write_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[
 
     def write(name: str, text: str) -> None:
         files.append(folder / name)
-        files[-1].write_text(text, encoding="utf-8")
+        write_text(files[-1], text)
 
     kinds = (("ranked", RANKED_TITLES), ("paired", PAIRED_TITLES), ("reliability", RELIABILITY_TITLES))
     for kind, titles in kinds:
@@ -34,16 +35,21 @@ def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[
         if "md" in formats:
             write(
                 f"{kind}.md",
-                "\n".join(f"## {c.name}: {m}\n\n{c.note}\n\n{to_markdown(t, titles)}" for c, m, t in parts),
+                "\n".join(f"## {c.name}: {m}\n\n{_said_of(c)}\n\n{to_markdown(t, titles)}" for c, m, t in parts),
             )
         if "tex" in formats:
-            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}. {c.note}") for c, m, t in parts))
+            write(f"{kind}.tex", "\n".join(to_latex(t, titles, f"{c.name}: {m}. {_said_of(c)}") for c, m, t in parts))
     if "pdf" in formats:
         for i, comparison in enumerate(comparisons, start=1):
             for figure in comparison.figures:
                 files.append(folder / (f"{figure.name}.pdf" if len(comparisons) == 1 else f"{figure.name}-{i}.pdf"))
-                files[-1].write_bytes(figure.pdf())
+                write_bytes(files[-1], figure.pdf())
     return files
+
+
+def _said_of(comparison: Comparison) -> str:
+    """What stands with a table on its own: what its settings share, and where it comes from."""
+    return f"{comparison.common}. {comparison.note}" if comparison.common else comparison.note
 
 
 def tables_of(comparison: Comparison, kind: str) -> dict[str, pd.DataFrame]:

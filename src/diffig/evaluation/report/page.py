@@ -11,11 +11,21 @@ from diffig.evaluation.report.appendix import MOST_PICTURES, distinct_texts, pic
 from diffig.evaluation.report.browser import MOST_SPREAD, labels_of, marks_of, thumbnails_of
 from diffig.evaluation.report.classes import named
 from diffig.evaluation.report.comparison import Comparison
+from diffig.evaluation.report.families import family_of
 from diffig.evaluation.report.figures.canvas import NEUTRAL, SERIES, Figure
 from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
 from diffig.evaluation.report.reliability import RELIABILITY_TITLES
 from diffig.evaluation.report.runs import Found, overrides_of, short_name
-from diffig.evaluation.report.wording import cell, lower_is_better, number
+from diffig.evaluation.report.wording import (
+    arrow,
+    cell,
+    direction_of,
+    judges_methods,
+    lower_is_better,
+    number,
+    range_text,
+    said_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +49,11 @@ def render(
         cell=cell,
         number=number,
         lower=lower_is_better,
+        arrow=arrow,
+        judges=judges_methods,
+        direction=direction_of,
+        family=family_of,
+        range_text=range_text,
         svg=lambda f, i: Markup(unique_ids(f, i)),
         bar=bar_of,
         named=named,
@@ -46,6 +61,7 @@ def render(
         labels=labels_of,
         columns=columns_of,
     )
+    environment.filters["said_of"] = said_of
     folders = [file.parent for file in found.row_files]
     page = environment.get_template("template.html.j2").render(
         comparisons=comparisons,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffig.evaluation.report.wording import lower_is_better
+from diffig.evaluation.report.wording import judges_methods, lower_is_better
 from diffig.evaluation.statistics import bootstrap_interval, holm, paired_difference, per_image
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def image_table(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def rank_settings(rows: pd.DataFrame, metric: str, n: int = 10_000, seed: int = 0) -> pd.DataFrame:
-    """One line per setting, best first: mean, 95 % interval, images, seeds, cost, median |gap|, failures."""
+    """One line per setting, best first: mean, 95 % interval, images, seeds, cost, median |gap|, failures.
+
+    By a metric that judges no method nothing is ranked: its lines stand in the order of their names, without a rank.
+    """
     import pandas as pd
 
     values = image_table(rows, metric)
@@ -84,9 +87,12 @@ def rank_settings(rows: pd.DataFrame, metric: str, n: int = 10_000, seed: int = 
                 "failures": int((own["value"].isna() | (own["status"] != "ok")).sum()),
             }
         )
-    table = pd.DataFrame(lines).sort_values(
-        "mean", ascending=lower_is_better(metric), kind="stable", na_position="last"
-    )
+    table = pd.DataFrame(lines)
+    if not judges_methods(metric):
+        table = table.sort_values("setting", kind="stable")
+        table.insert(0, "rank", np.nan)
+        return table.reset_index(drop=True)
+    table = table.sort_values("mean", ascending=lower_is_better(metric), kind="stable", na_position="last")
     table.insert(0, "rank", range(1, len(table) + 1))
     return table.reset_index(drop=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffig.evaluation.report.families import family_of
 from diffig.evaluation.report.settings import COMPARISON, GUIDANCE, LATER, SETTING, guidance_columns
 from diffig.evaluation.twins import TAKEN_OVER
 
@@ -49,7 +50,55 @@ def read_rows(files: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
         rows[column] = rows[column].astype("float64").fillna(0.0)
     for column in ("n_paths", "steps"):
         rows[column] = rows[column].astype("float64")
-    return unique_rows(rows)
+    return unique_rows(_without_placeholders(rows))
+
+
+GAPS = ("gap_abs", "gap_rel")
+
+
+def _without_placeholders(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in which no method is complete by having nothing to complete.
+
+    A gap that is computed is never 0 to the last bit on every image. One that is belongs to a map that sums up to
+    nothing, a gradient or a control, or to a method complete by construction: it is unknown, and no setting wins by it.
+    """
+    settings = [name for name in [*COMPARISON, *SETTING, *guidance_columns(rows), "run"] if name in rows.columns]
+    largest = rows["gap"].abs().groupby([rows[name] for name in settings], dropna=False).transform("max")
+    placeholder = largest == 0
+    rows["gap"] = rows["gap"].mask(placeholder)
+    others = rows.loc[~rows["metric"].isin(GAPS), "run"].unique()
+    return rows[~(placeholder & rows["metric"].isin(GAPS) & rows["run"].isin(others))].reset_index(drop=True)
+
+
+def once_each(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
+    """Rows with each result once, and the methods of which more was left out.
+
+    A method that ignores the baseline gives the same attributions with every one. Settings that differ in the baseline
+    alone and have the same value everywhere are one, by all metrics that do not themselves read the baseline; the first
+    stays. Counted apart they would make the correction for many comparisons too strict.
+    """
+    judged = [m for m in rows["metric"].unique() if m == metric or not _reads_baseline(m)]
+    keys = [name for name in [*SETTING, *guidance_columns(rows)] if name != "baseline"]
+    own = rows[rows["metric"].isin(judged)]
+    left: list[str] = []
+    gone = rows["baseline"] != rows["baseline"]
+    for _, group in own.groupby(keys, dropna=False, sort=False):
+        table = group.pivot_table(
+            index=["metric", "seed", "image_index"], columns="baseline", values="value", aggfunc="mean", dropna=False
+        )
+        if table.shape[1] < 2 or not len(table) or not table.notna().to_numpy().any():
+            continue
+        first = group["baseline"].iloc[0]
+        same = [name for name in table.columns if name != first and table[name].equals(table[first])]
+        if same:
+            found = (rows[keys].fillna("") == group[keys].fillna("").iloc[0]).all(axis=1) & rows["baseline"].isin(same)
+            gone |= found
+            left.append(str(group["method"].iloc[0]))
+    return rows[~gone], sorted(set(left))
+
+
+def _reads_baseline(metric: str) -> bool:
+    return family_of(metric) == "axioms and path" or metric.startswith("infidelity")
 
 
 def _without_columns(variant: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffig.evaluation.reliability import rank_reliability
-from diffig.evaluation.report.families import family_of, judges_methods
+from diffig.evaluation.report.families import family_of
 from diffig.evaluation.report.ranking import image_table
+from diffig.evaluation.report.wording import judges_methods
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,18 +24,25 @@ def verdict(
     value = estimate(best["mean"], best["low"], best["high"])
     sentences = [f"`{best['setting']}` has the best {metric}: {value} on {best['images']} images."]
     facts = [(f"{metric} of the winner", number(best["mean"]), f"95 % {_span(best['low'], best['high'])}")]
-    if best["setting"] == reference:
+    clear = list(pairs.loc[pairs["verdict"] == "better", "setting"])
+    if best["setting"] == reference and not clear:
         title = f"Nothing beats the reference {reference}" if len(top) > 1 else f"{reference} alone, nothing to compare"
         sentences.append("This is the reference itself." if len(top) > 1 else "It is the only setting in these runs.")
     else:
-        pair = pairs[pairs["setting"] == best["setting"]].iloc[0]
-        sure = pair["verdict"] == "better"
-        beaten = anchor["method"] if anchor["method"] != best["method"] else reference
-        title = (
-            f"{best['method']} beats {beaten} in {metric}" if sure else f"No setting is clearly better than {beaten}"
-        )
+        # The best mean need not be the surest difference: whoever is clearly better is named.
+        named = best["setting"] if best["setting"] in clear or not clear else clear[0]
+        pair = pairs[pairs["setting"] == named].iloc[0]
+        method = top.loc[top["setting"] == named, "method"].iloc[0]
+        beaten = anchor["method"] if anchor["method"] != method else reference
+        title = f"{method} beats {beaten} in {metric}" if clear else f"No setting is clearly better than {beaten}"
+        if clear:
+            sentences.append(_clear_ones(clear, len(pairs), reference))
+        if best["setting"] not in (named, reference):
+            of_best = pairs[pairs["setting"] == best["setting"]].iloc[0]
+            sentences.append(f"The best mean alone {against(of_best, f'`{reference}`')}.")
+        it = "It" if named == best["setting"] else f"`{named}`"
         sentences.append(
-            f"It {against(pair, f'`{reference}`')} "
+            f"{it} {against(pair, f'`{reference}`')} "
             f"(better on {cell('win_rate', pair['win_rate'])} of {pair['images']} common images, "
             f"p {_equals(pair['p_holm'])} after Holm's correction for {len(pairs)} comparisons)."
         )
@@ -83,6 +90,14 @@ def verdict(
             "confirm it on other images."
         )
     return title, sentences, facts
+
+
+def _clear_ones(clear: list[str], many: int, reference: str, most: int = 6) -> str:
+    """Which settings are clearly better than the reference, after the correction for all that were compared."""
+    names = ", ".join(f"`{name}`" for name in clear[:most])
+    more = f" and {len(clear) - most} more" if len(clear) > most else ""
+    verb = "is" if len(clear) == 1 else "are"
+    return f"{len(clear)} of {many} settings {verb} clearly better than `{reference}`: {names}{more}."
 
 
 def _equals(p: float) -> str:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fnmatch import fnmatch
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from diffig.evaluation.metric_facts import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,7 +18,9 @@ if TYPE_CHECKING:
 # The metric that decides where none is named: the first that was measured; the authors' protocol has the second.
 HEADLINES = ("diffid", "diffid_normalised")
 
-# Of everything else more is better. A pattern of `fnmatch`; the first group that matches decides.
+# What rows of before `metrics.json` are read by, a pattern of `fnmatch`; the first group that matches decides, and of
+# everything else more is better. Newer runs say it themselves.
+NO_JUDGE = ("diffid_ceiling*", "*_centre", "mask_share")
 HIGHER_IS_BETTER = (
     *("*insertion_minus_deletion*", "*gini*", "road_gap*", "infidelity_r2*", "sensitivity_n*"),
     *("aic*", "sic*"),
@@ -26,11 +34,49 @@ LOWER_IS_BETTER = (
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
+# What the runs of the report in hand say of their metrics.
+_SAID: ContextVar[Mapping[str, Reading]] = ContextVar("said", default=MappingProxyType({}))
+
+
+@contextmanager
+def as_said(readings: Mapping[str, Reading]) -> Iterator[None]:
+    """Read metrics as these readings say, as long as the context lasts."""
+    token = _SAID.set(readings)
+    try:
+        yield
+    finally:
+        _SAID.reset(token)
+
+
+def said_of(metric: str) -> Reading | None:
+    """Return how a metric says it is read; None where the runs are older than that."""
+    return _SAID.get().get(metric)
+
+
+def direction_of(metric: str) -> str:
+    """Return `higher`, `lower` or `none`: as the metric itself has said it, of older rows judged by its name."""
+    said = said_of(metric)
+    if said is not None:
+        return said.direction
+    for direction, patterns in (("none", NO_JUDGE), ("higher", HIGHER_IS_BETTER), ("lower", LOWER_IS_BETTER)):
+        if any(fnmatch(metric, pattern) for pattern in patterns):
+            return direction
+    return "higher"
+
+
 def lower_is_better(metric: str) -> bool:
-    """True for a metric whose small values are the good ones, judged by its name."""
-    if any(fnmatch(metric, pattern) for pattern in HIGHER_IS_BETTER):
-        return False
-    return any(fnmatch(metric, pattern) for pattern in LOWER_IS_BETTER)
+    """Return whether a metric's small values are the good ones."""
+    return direction_of(metric) == "lower"
+
+
+def judges_methods(metric: str) -> bool:
+    """Return whether a metric ranks methods; references such as a mask's share say something of images alone."""
+    return direction_of(metric) != "none"
+
+
+def arrow(metric: str) -> str:
+    """Return the arrow behind a metric's name, with the space before it; nothing where no side is better."""
+    return {"lower": " ↓", "higher": " ↑"}.get(direction_of(metric), "")
 
 
 def number(value: float, signed: bool = False) -> str:
@@ -53,6 +99,12 @@ def count(value: float) -> str:
     if math.isfinite(value) and (value >= 100 or value == round(value)):
         return f"{value:,.0f}"
     return number(value)
+
+
+def range_text(ends: tuple[float, float]) -> str:
+    """The range of a metric: ``0 to 1``, ``at least 0``, or nothing where it has no end."""
+    low, high = (f"{end:g}".replace("-", MINUS) if math.isfinite(end) else "" for end in ends)
+    return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
 
 
 def estimate(mean: float, low: float, high: float, signed: bool = False) -> str:
@@ -84,7 +136,7 @@ def cell(column: str, value: object) -> str:
     if column == "win_rate":
         return DASH if not math.isfinite(real) else f"{100 * real:.0f} %"
     if column in ("rank", "images", "settings", "seeds", "failures", "dropped"):
-        return f"{real:.0f}"
+        return DASH if not math.isfinite(real) else f"{real:.0f}"
     if column in ("backward_images", "forward_images"):
         return count(real)
     return number(real, signed=column == "difference")

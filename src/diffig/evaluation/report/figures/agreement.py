@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from diffig.evaluation.ranks import agreement
-from diffig.evaluation.report.families import FAMILIES, OTHER, family_of, settings_by_metric
+from diffig.evaluation.report.families import families_in_order, family_of, settings_by_metric
 from diffig.evaluation.report.figures.canvas import SERIES, WIDTH, Figure, drawing, finish
-from diffig.evaluation.report.wording import MINUS, number
+from diffig.evaluation.report.wording import MINUS, judges_methods, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +23,9 @@ def agreement_figure(ranked: dict[str, pd.DataFrame], best: pd.DataFrame, headli
     from matplotlib.patches import Rectangle
 
     scores = settings_by_metric(ranked, list(best["setting"]))
-    known = [metric for metric in scores if scores[metric].notna().sum() >= 4 and scores[metric].nunique() > 1]
-    order = [*FAMILIES, OTHER]
+    judging = filter(judges_methods, scores.columns)
+    known = [metric for metric in judging if scores[metric].notna().sum() >= 4 and scores[metric].nunique() > 1]
+    order = families_in_order(map(family_of, known))
     metrics = sorted(known, key=lambda metric: (metric != headline, order.index(family_of(metric)), metric))[:MOST]
     if len(metrics) < 3 or headline not in metrics:
         return None
