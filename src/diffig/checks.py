@@ -115,6 +115,22 @@ def check_at_least(value: int, least: int, name: str, meaning: str) -> int:
     return int(value)
 
 
+def check_widths(widths: float | Sequence[float], name: str = "footprint") -> tuple[float, ...]:
+    """Return widths as shares of an image's shorter side; raise where one is not in [0, 1).
+
+    Args:
+        widths: one or several; none shares nothing.
+        name: of the argument.
+    """
+    given = [widths] if isinstance(widths, (int, float)) else list(widths)
+    for width in given:
+        if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 <= width < 1:
+            raise ValueError(
+                f"{name}={width} must be a share of the image's side, at least 0 and less than 1; .03 is a pixel of 32"
+            )
+    return tuple(float(width) for width in given)
+
+
 def check_choice(value: object, allowed: object, name: str, advice: str = "choose") -> None:
     """Return nothing; raise where `value` is not among the values of the `Literal` type `allowed`."""
     if value not in get_args(allowed):

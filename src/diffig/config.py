@@ -94,5 +94,9 @@ def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline) -> A
             f"credit divides the pieces of a path, and {name} follows none; leave credit out, or choose one of "
             f"method={','.join(able)}"
         )
+    from diffig.checks import check_widths
+
     attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed)
+    if cfg.footprint is not None:
+        attributor.footprints = check_widths(cfg.footprint)
     return attributor

@@ -27,7 +27,7 @@ from diffig.checks import (
     warn_non_finite,
 )
 from diffig.credit import Credit, Rule, as_credit
-from diffig.guidance.retention import Fill, Unit, best_mixture, retention
+from diffig.guidance.retention import Fill, Unit, best_footprint, best_mixture, retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
@@ -47,6 +47,10 @@ class Attributor(ABC):
     objective: Objective = "probability"
     """What the method explains where nobody says what."""
     n_paths = 1
+    footprints: tuple[float, ...] = ()
+    """How far maps are shared with the neighbourhood, of the side; of several the width with the best retention."""
+    judge: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
+    """What is removed where something is judged by its retention, and what stands for it."""
     asks_baseline = True
     """Whether the baseline plays a part; where it plays none, one of several parts would only repeat the map."""
 
@@ -125,6 +129,10 @@ class Attributor(ABC):
         references = self._references(images, baselines, streams)
         parts = [self._explain(images, reference, targets, streams) for reference in references]
         attribution, gap, waste = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
+        if self.footprints:
+            units, fill = self.judge
+            given = images, references[0], targets, self.score
+            attribution, _ = best_footprint(attribution, self.footprints, *given, units=units, fill=fill)
         bad = ~attribution.flatten(1).isfinite().all(1)
         if self.multiplies_by_inputs:
             bad |= ~gap.isfinite()  # an end may fail where no node does

@@ -13,6 +13,7 @@ from diffig.attribution.integrate import Integral, integrate
 from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
+from diffig.checks import check_widths
 from diffig.credit import Agreeing, Credit
 from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
@@ -23,6 +24,9 @@ from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
 from diffig.scores import Objective, ScoreFunction
+
+FOOTPRINTS = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1)
+"""Shares of the side: a tenth of a place of the field's grid at least, a place of it at most."""
 
 
 class FieldDiffIG(RegionalAttributor):
@@ -39,7 +43,9 @@ class FieldDiffIG(RegionalAttributor):
             quadrature does without.
         n_paths, aggregation: candidates for each image.
         credit: how pieces are divided among the features, an object of `diffig.credit` or its name; to those that
-            agree, spread over .02 of the side, where none is given.
+            agree where none is given.
+        footprints: widths by which the attribution may be shared with the neighbourhood, of the side; each image gets
+            the one with the best retention, for forward passes only. One width is not judged, none shares nothing.
         nodes: where the path is cut; where the score changes.
     """
 
@@ -66,6 +72,7 @@ class FieldDiffIG(RegionalAttributor):
         n_paths: int = 1,
         aggregation: Aggregation = "mean",
         credit: Credit | str | None = None,
+        footprints: Sequence[float] = FOOTPRINTS,
         nodes: Nodes = "score",
     ) -> None:
         guidance = guidance or Guidance(proposals=4)
@@ -81,12 +88,14 @@ class FieldDiffIG(RegionalAttributor):
         law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
         self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
         options = {
-            "credit": credit or Agreeing(p=1.5, footprint=0.02),
+            "credit": credit or Agreeing(p=1.5),
             "nodes": nodes,
             "n_paths": n_paths,
             "aggregation": aggregation,
         }
         super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
+        self.footprints = check_widths(footprints)
+        self.judge = guidance.units, guidance.fill
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
@@ -102,6 +111,5 @@ class FieldDiffIG(RegionalAttributor):
         path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
-        how = self.field.guidance.units, self.field.guidance.fill
-        kept = combine(integral, "best_mixture", judged.repeated(self.n_paths), *how)
-        return combine(kept, self.aggregation, judged, *how)
+        kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judge)
+        return combine(kept, self.aggregation, judged, *self.judge)

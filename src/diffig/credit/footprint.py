@@ -52,20 +52,32 @@ class Footprint:
         """
         if self.width == 0:
             return weights
-        height, width = weights.shape[-2:]
+        side = min(weights.shape[-2:])
         if self.unit == "side":
-            scale = weights.new_full((1, 1), self.width * min(height, width))
+            scale = weights.new_full((1, 1), self.width * side)
         else:
-            scale = self.width * scale_of(steps).clamp(max=min(height, width))
-        rows, columns = _cosines(height).to(weights), _cosines(width).to(weights)
-        damping = _damping(scale, height)[..., None, :, None] * _damping(scale, width)[..., None, None, :]
-        frequencies = rows @ weights @ columns.T * damping
-        return (rows.T @ frequencies @ columns).clamp(min=0)  # rounding alone makes it negative
+            scale = self.width * scale_of(steps).clamp(max=side)
+        return spread(weights, scale).clamp(min=0)  # rounding alone makes it negative
 
     def __str__(self) -> str:
         if self.width == 0:
             return ""
         return f" footprint={self.width:g}" + (" of the step" if self.unit == "step" else "")
+
+
+def spread(values: Tensor, scale: Tensor) -> Tensor:
+    """Return `values` `(B, K, C, H, W)` spread over rows and columns by widths `scale` in pixels, sums kept.
+
+    Linear, so that a sum of pieces may be spread once instead of each piece.
+
+    Args:
+        values: of any sign.
+        scale: `(B, K)`, or broadcastable to it.
+    """
+    height, width = values.shape[-2:]
+    rows, columns = _cosines(height).to(values), _cosines(width).to(values)
+    damping = _damping(scale, height)[..., None, :, None] * _damping(scale, width)[..., None, None, :]
+    return rows.T @ (rows @ values @ columns.T * damping) @ columns
 
 
 def scale_of(steps: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from diffig.evaluation.fingerprint import content_of
 # Arguments of methods that have columns of their own, as guidance strengths have.
 COLUMNS = ("steps", "n_paths", "aggregation", "credit", "rule", "nodes")
 # What belongs to a setting outside its method and its baseline, with the default.
-BESIDE = {"target": "label", "image_size": None, "dataset.resize_mode": "crop"}
+BESIDE = {"target": "label", "footprint": None, "image_size": None, "dataset.resize_mode": "crop"}
 ABSENT = "absent"
 
 

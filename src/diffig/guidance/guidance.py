@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,14 +15,16 @@ from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direct
 from diffig.guidance.retention import Fill, Unit
 from diffig.scores import ScoreFunction
 
+Kept = Literal["mean", "best_mixture"]
+
 
 class Guidance:
     """How sampled paths are bent towards what the user wants.
 
     Two means, both at inference time. *Energies* shift the predicted clean field at each denoising step; a strength is
     the root mean square shift in standard deviations of the stick-breaking law, 0 turns an energy off, a negative one
-    asks for the opposite. *Proposals* are samples of one path of which the mixture with the best retention is kept:
-    DiffIG's faithfulness as a criterion instead of a trained network, for forward passes only.
+    asks for the opposite. *Proposals* are samples of one path, of which the mean is kept or the mixture with the best
+    retention: DiffIG's faithfulness as a criterion instead of a trained network, for forward passes only.
 
     Args:
         faithfulness: mean score along the path.
@@ -33,7 +35,8 @@ class Guidance:
         nodes: classifier gradients for each path and denoising step; `waste` and `complexity` need 2.
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
-        units: features removed when proposals are judged, `element` and/or `pixel`.
+        keep: what is kept of them, their `mean` or the `best_mixture`, which is judged.
+        units: features removed when attributions are judged, `element` and/or `pixel`.
         fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `retention`.
     """
 
@@ -48,6 +51,7 @@ class Guidance:
         start: float = 0.0,
         stop: float = 0.5,
         proposals: int = 1,
+        keep: Kept = "mean",
         units: Sequence[Unit] = ("element", "pixel"),
         fill: Fill = "kept_mean",
     ) -> None:
@@ -73,6 +77,8 @@ class Guidance:
         self.nodes = check_at_least(nodes, 1, "guidance.nodes", "classifier gradients for each denoising step")
         self.proposals = check_at_least(proposals, 1, "guidance.proposals", "samples for each path; 1 judges nothing")
         check_choice(fill, Fill, "guidance.fill")
+        check_choice(keep, Kept, "guidance.keep")
+        self.keep: Kept = keep
         self.start, self.stop, self.units, self.fill = start, stop, tuple(units), fill
 
     @property

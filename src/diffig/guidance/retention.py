@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from diffig.baselines import Blur
+from diffig.credit.footprint import spread
 from diffig.scores import ScoreFunction
 
 Unit = Literal["element", "pixel"]
@@ -119,3 +120,40 @@ def best_mixture(
         total[grown] += attributions[grown, first[grown]]
         members[grown] += 1
     return total / members[:, None, None, None], best
+
+
+def best_footprint(
+    attributions: Tensor,
+    widths: Sequence[float],
+    images: Tensor,
+    baselines: Tensor,
+    targets: Tensor,
+    score: ScoreFunction,
+    *,
+    units: Sequence[Unit] = ("element",),
+    fill: Fill = "kept_mean",
+    ratios: Sequence[float] = RATIOS,
+) -> tuple[Tensor, Tensor]:
+    """Return each image's attribution `(B, C, H, W)` shared with the neighbourhood that suits it, and its width `(B,)`.
+
+    Of several widths the one with the best retention, of equally good ones the first; one alone is not judged. Sums
+    are kept, so that completeness is. Spreading is linear: where the unit is the side, this is the footprint of every
+    piece's credit (`diffig.credit.Footprint`), chosen afterwards.
+
+    Args:
+        attributions, images, baselines: `(B, C, H, W)`.
+        widths: shares of the shorter side; 0 spreads nothing.
+        targets, score, fill, ratios: as in `retention`.
+        units: retention is averaged over these.
+    """
+    count, side = len(widths), min(attributions.shape[-2:])
+    shares = attributions.new_tensor(list(widths))
+    spreads = spread(attributions[:, None].expand(-1, count, -1, -1, -1), (shares * side)[None])
+    spreads = torch.where((shares == 0)[:, None, None, None], attributions[:, None], spreads)
+    if count == 1:
+        return spreads[:, 0], shares.expand(len(images))
+    given = spreads.flatten(0, 1), *(tensor.repeat_interleave(count, 0) for tensor in (images, baselines, targets))
+    parts = [retention(*given, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
+    quality = torch.stack(parts).mean(0).view(-1, count)
+    first = (quality >= quality.amax(1, keepdim=True) - TIE).long().argmax(1)
+    return spreads[torch.arange(len(images), device=images.device), first], shares[first]
