@@ -94,6 +94,5 @@ def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline) -> A
             f"credit divides the pieces of a path, and {name} follows none; leave credit out, or choose one of "
             f"method={','.join(able)}"
         )
-
     attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed)
     return attributor
