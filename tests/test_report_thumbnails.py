@@ -280,3 +280,13 @@ def test_a_winner_that_never_loses_is_said_to(tmp_path: Path) -> None:
     run(tmp_path, "spi", ordered(0.1))
     (comparison,) = build_report(tmp_path, n=50, formats=[], output=tmp_path).comparisons
     assert comparison.losses == "spi is behind ig on none of the 11 images that both have."
+
+
+def test_methods_stand_side_by_side_and_open_large(tmp_path: Path) -> None:
+    """One line for each image and one column for each method, instead of a card for each run with the same images."""
+    from diffig.evaluation.report.contact_sheet import ROWS, ContactSheets
+
+    sheets = ContactSheets(dict.fromkeys(range(20), "0px 0px"), {"": "a", "ig": "b", "gig": "c"}, (8, 8), (8, 8), "")
+    assert sheets.settings == ["ig", "gig"]
+    assert sheets.side_by_side == list(range(ROWS))
+    assert sheets._replace(addresses={"": "a"}).side_by_side == []

@@ -102,7 +102,7 @@ def test_labels_say_what_distinguishes_and_the_header_what_is_shared() -> None:
     )
     assert list(label_settings(rows)) == ["ig", "gig", "diffig_field grid=[4,4]", "diffig_field"]
     assert in_common(rows) == (
-        "score probability (diffig_field: score logit) · baseline black · 1 path · 32 steps · target=prediction"
+        "score probability (diffig_field: logit) · baseline black · 1 path · 32 steps · target=prediction"
     )
 
 

@@ -62,7 +62,7 @@ class Sobel(Control):
         across = images.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
         kernels = torch.stack([across, across.T])[:, None]
         planes = nn.functional.pad(images.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
-        return nn.functional.conv2d(planes, kernels).norm(dim=1).view(images.shape)
+        return nn.functional.conv2d(planes, kernels).norm(dim=1).reshape(images.shape)
 
 
 class CentreGaussian(Control):

@@ -121,7 +121,7 @@ class DiffID(Metric):
         if self.grain:
             values = coarsened(values, self.grain)
         order = order_of(values.flatten(1), self.seed, explained.indices[rows])
-        ranks = ranks_of(order).view(len(images), -1, *images.shape[2:])
+        ranks = ranks_of(order).reshape(len(images), -1, *images.shape[2:])
         removed = removals(order.shape[1], self.axis)
         if self.fill == "kept_mean":
             fill = kept_mean(images, order, removed, score, self.space)

@@ -144,11 +144,11 @@ class FFidelity(Metric):
             ]
             highest = chosen(torch.stack(drawn).to(images.device), sizes, counts)
             by_rank = torch.cat([highest, highest.flip(2)], 1)
-            gone = by_rank.gather(2, ranks[image][:, None].expand_as(by_rank)).view(-1, 1, *images.shape[2:])
+            gone = by_rank.gather(2, ranks[image][:, None].expand_as(by_rank)).reshape(-1, 1, *images.shape[2:])
             logits = judge.logits(torch.where(gone, colour, images[image].repeat_interleave(sides, 0)))
             for column, part in zip(found, responses(logits, targets[image].repeat_interleave(sides)), strict=True):
                 column.append(part)
-        hit, probability = (torch.cat(column).view(len(images), self.n_samples, sides).mean(1) for column in found)
+        hit, probability = (torch.cat(column).reshape(len(images), self.n_samples, sides).mean(1) for column in found)
         return hit, probability
 
 

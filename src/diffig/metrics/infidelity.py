@@ -72,7 +72,7 @@ class Infidelity(Metric):
             gone = _covers(corners[patch], images.shape[2], images.shape[3])[:, None]
             changed = torch.where(gone, baselines[image], images[image])
             logits.append(explained.score.logits(changed).gather(1, targets[image][:, None])[:, 0])
-        return torch.cat(logits).view(-1, count)
+        return torch.cat(logits).reshape(-1, count)
 
 
 def patches(height: int, width: int, share: float, grid: int) -> Tensor:

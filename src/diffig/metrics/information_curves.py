@@ -113,7 +113,7 @@ class InformationCurves(Metric):
         """Information, target's probability and whether it is the prediction, `(B, 1 + n)`, of one group's `z_k`."""
         images, targets, indices = explained.images[rows], explained.targets[rows], explained.indices[rows]
         order = order_of(pixel_map(explained.maps[rows], self.reduce).flatten(1), self.seed, indices)
-        ranks = ranks_of(order).view(len(images), 1, *images.shape[2:])
+        ranks = ranks_of(order).reshape(len(images), 1, *images.shape[2:])
         first = first_known(images, self.known, Streams(self.seed, indices))
         pixels = order.shape[1]
         shown = torch.tensor([0, *(int(one * pixels) for one in self.fractions)], device=images.device)
@@ -127,7 +127,7 @@ class InformationCurves(Metric):
             said = read(logits, targets[image])
             found[1].append(said.probability)
             found[2].append(said.hit.to(images))
-        information, probability, hit = (torch.cat(column).view(len(images), -1) for column in found)
+        information, probability, hit = (torch.cat(column).reshape(len(images), -1) for column in found)
         return information, probability, hit
 
 
@@ -138,7 +138,7 @@ def first_known(images: Tensor, share: float, streams: Streams) -> Tensor:
     for row in range(len(images)):
         chosen = streams.numpy(row, purpose="known pixels").permutation(height * width)[: int(share * height * width)]
         known[row, chosen] = True
-    known = known.view(-1, 1, height, width)
+    known = known.reshape(-1, 1, height, width)
     known[..., [0, 0, -1, -1], [0, -1, 0, -1]] = True
     return known.to(images.device)
 

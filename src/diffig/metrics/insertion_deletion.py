@@ -80,7 +80,7 @@ class InsertionDeletion(Metric):
         images, targets, score = explained.images[rows], explained.targets[rows], explained.score
         values = pixel_map(explained.maps[rows], self.reduce).flatten(1)
         order = order_of(values, self.seed, explained.indices[rows])
-        ranks = ranks_of(order).view(len(images), 1, *images.shape[2:])
+        ranks = ranks_of(order).reshape(len(images), 1, *images.shape[2:])
         pixels = values.shape[1]
         counts = [step * pixels // self.n_steps for step in range(self.n_steps + 1)]
         erased = black(images) if self.deletion_fill == "black" else dataset_mean(images, score)

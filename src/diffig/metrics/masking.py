@@ -105,4 +105,4 @@ def read_masked(
         if not found:  # once, because the check waits for the device
             check_classes(targets, logits.shape[1])
         found.append(read(logits, targets[image]))
-    return Readout(*(torch.cat(column).view(batch, count) for column in zip(*found, strict=True)))
+    return Readout(*(torch.cat(column).reshape(batch, count) for column in zip(*found, strict=True)))

@@ -22,7 +22,7 @@ def black(images: Tensor) -> Tensor:
 
 def dataset_mean(images: Tensor, score: ScoreFunction) -> Tensor:
     """Return the classifier's own mean colour `(1, 1, C, 1, 1)`: zero after its normalisation, not black."""
-    return _channels(images, score, "mean").view(1, 1, -1, 1, 1)
+    return _channels(images, score, "mean").reshape(1, 1, -1, 1, 1)
 
 
 def blur(images: Tensor, kernel_size: int = 11, sigma: float = 5.0) -> Tensor:
@@ -35,10 +35,10 @@ def blur(images: Tensor, kernel_size: int = 11, sigma: float = 5.0) -> Tensor:
     half = size // 2
     offsets = torch.arange(-half, half + 1, device=images.device, dtype=images.dtype)
     weights = (-(offsets**2) / (2 * sigma**2)).exp()
-    weights = (weights / weights.sum()).view(1, 1, 1, -1)
+    weights = (weights / weights.sum()).reshape(1, 1, 1, -1)
     planes = functional.pad(images, (half, half, half, half), mode="reflect").flatten(0, 1)[:, None]
     blurred = functional.conv2d(functional.conv2d(planes, weights), weights.transpose(2, 3))
-    return blurred.view(images.shape)[:, None]
+    return blurred.reshape(images.shape)[:, None]
 
 
 def kept_mean(images: Tensor, order: Tensor, removed: Sequence[Interval], score: ScoreFunction, space: Space) -> Tensor:
@@ -56,7 +56,7 @@ def kept_mean(images: Tensor, order: Tensor, removed: Sequence[Interval], score:
     batch, channels, positions = images.shape[0], images.shape[1], order.shape[1]
     values = images
     if space == "normalised":
-        mean, std = (_channels(images, score, name).view(-1, 1, 1) for name in ("mean", "std"))
+        mean, std = (_channels(images, score, name).reshape(-1, 1, 1) for name in ("mean", "std"))
         values = (images - mean) / std
     rows = values.reshape(batch, -1, positions)  # (B, 1, CHW) or (B, C, HW)
     by_rank = rows.gather(2, order[:, None].expand_as(rows))

@@ -69,7 +69,7 @@ class Road(Metric):
         """The classifier on the imputed copies, `(B, 2 n)`: least relevant first, then most."""
         images, targets, indices = explained.images[rows], explained.targets[rows], explained.indices[rows]
         order = order_of(pixel_map(explained.maps[rows], self.reduce).flatten(1), self.seed, indices)
-        ranks = ranks_of(order).view(len(images), 1, *images.shape[2:])
+        ranks = ranks_of(order).reshape(len(images), 1, *images.shape[2:])
         noise = Streams(self.seed, indices).normal(tuple(images.shape[1:]), purpose="road").to(images) * self.noise
         removed = torch.tensor(removals(order.shape[1], self.axis), device=images.device)
         low, high = removed.T[..., None, None, None]
@@ -83,4 +83,4 @@ class Road(Metric):
             logits = explained.score.logits(filled)
             check_classes(targets, logits.shape[1])
             found.append(read(logits, targets[image]))
-        return Readout(*(torch.cat(column).view(-1, len(images)).T for column in zip(*found, strict=True)))
+        return Readout(*(torch.cat(column).reshape(-1, len(images)).T for column in zip(*found, strict=True)))

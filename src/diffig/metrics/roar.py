@@ -57,7 +57,7 @@ class Removal:
             indices: `(B,)` the images' dataset indices, the key of the order among ties.
         """
         order, (_, count) = self._order(attributions, indices)
-        return (ranks_of(order) < count).view(len(attributions), 1, *attributions.shape[2:])
+        return (ranks_of(order) < count).reshape(len(attributions), 1, *attributions.shape[2:])
 
     def __call__(self, images: Tensor, attributions: Tensor, indices: Tensor, score: ScoreFunction) -> Tensor:
         """Return the images `(B, C, H, W)` without their most relevant pixels.
@@ -70,7 +70,7 @@ class Removal:
         """
         check_like(attributions, images, "attributions")
         order, interval = self._order(attributions, indices)
-        gone = (ranks_of(order) < interval[1]).view(len(images), 1, *images.shape[2:])
+        gone = (ranks_of(order) < interval[1]).reshape(len(images), 1, *images.shape[2:])
         return torch.where(gone, kept_mean(images, order, [interval], score, self.space)[:, 0], images)
 
     def _order(self, attributions: Tensor, indices: Tensor) -> tuple[Tensor, tuple[int, int]]:

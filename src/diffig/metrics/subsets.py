@@ -102,8 +102,8 @@ class SensitivityN(Metric):
             return (ranks < np.array(sizes)[:, None, None]).reshape(-1, cells)
 
         sets = _sets(draw, self.seed, "sensitivity_n", explained)
-        both = (side.view(-1, self.n_sets) for side in expected_and_lost(explained, sets, grid))
-        curve = pearson(*both).view(len(explained), -1)
+        both = (side.reshape(-1, self.n_sets) for side in expected_and_lost(explained, sets, grid))
+        curve = pearson(*both).reshape(len(explained), -1)
         return Measured({"sensitivity_n": curve.mean(1)}, {"sensitivity_n_by_share": curve})
 
 
@@ -138,7 +138,7 @@ def expected_and_lost(explained: Explained, sets: Tensor, grid: int) -> tuple[Te
     left = []
     for copies in torch.split(torch.arange(len(worth) * count, device=sets.device), explained.score.chunk_size):
         image, number = copies // count, copies % count
-        gone = sets[image, number][:, cell_of].view(-1, 1, height, width)
+        gone = sets[image, number][:, cell_of].reshape(-1, 1, height, width)
         changed = torch.where(gone, explained.baselines[image], explained.images[image])
         left.append(explained.score.logits(changed).gather(1, targets[image][:, None])[:, 0])
-    return expected, explained.clean_logits.gather(1, targets[:, None]) - torch.cat(left).view(-1, count)
+    return expected, explained.clean_logits.gather(1, targets[:, None]) - torch.cat(left).reshape(-1, count)

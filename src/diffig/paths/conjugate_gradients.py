@@ -51,4 +51,4 @@ def _size(vectors: Tensor) -> Tensor:
 
 
 def _spread(numbers: Tensor, like: Tensor) -> Tensor:
-    return numbers.view(-1, *[1] * (like.ndim - 1))
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))

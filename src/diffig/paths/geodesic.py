@@ -67,10 +67,10 @@ class GeodesicPath(PathGenerator):
 
     def _bent(self, images: Tensor, baselines: Tensor, targets: Tensor, score: ScoreFunction) -> Tensor:
         """The points `(B, T + 1, C, H, W)` of the paths of some images."""
-        ends = score.score(torch.cat([baselines, images]), targets.repeat(2)).view(2, -1, 1)
+        ends = score.score(torch.cat([baselines, images]), targets.repeat(2)).reshape(2, -1, 1)
         difference = (images - baselines)[:, None]
         time = torch.arange(1, self.n_points + 1, device=images.device, dtype=images.dtype) / (self.n_points + 1)
-        line = baselines[:, None] + time.view(-1, 1, 1, 1) * difference
+        line = baselines[:, None] + time.reshape(-1, 1, 1, 1) * difference
         rise = torch.lerp(ends[0], ends[1], time)
         size = difference.flatten(1).square().sum(1)
         best, trial = line, line

@@ -110,7 +110,7 @@ class GreedyPixelPath(PathGenerator):
 
     def _move(self, point: Tensor, end: Tensor, chosen: Tensor, longest: Tensor) -> tuple[Tensor, Tensor]:
         """The point after chosen pixels have moved, and whether `(B,)` they went all the way."""
-        mask = chosen.view(len(point), 1, *point.shape[2:])
+        mask = chosen.reshape(len(point), 1, *point.shape[2:])
         length = torch.where(mask, (end - point).abs(), 0).flatten(1).sum(1)
         short = length > longest * (1 + SLACK * torch.finfo(point.dtype).eps)
         ratio = torch.where(short, longest / torch.where(short, length, 1), 1)[:, None, None, None]

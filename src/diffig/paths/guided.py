@@ -47,9 +47,9 @@ class GuidedPath(PathGenerator):
         first, last = baselines.flatten(1), images.flatten(1)
         point = first
         for step in range(1, self.n_segments + 1):
-            gradient = score.value_and_grad(point.view(shape), targets)[1]
+            gradient = score.value_and_grad(point.reshape(shape), targets)[1]
             new = self._step(point, gradient.flatten(1), step, first, last)
-            yield point.view(shape), new.view(shape), gradient
+            yield point.reshape(shape), new.reshape(shape), gradient
             point = new
 
     def _step(self, point: Tensor, gradient: Tensor, step: int, first: Tensor, last: Tensor) -> Tensor:

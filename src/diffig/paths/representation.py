@@ -80,5 +80,5 @@ def direction(score: ScoreFunction, images: Tensor, wanted: Tensor, layer: str |
             gradients.append(torch.autograd.grad(distance, leaf)[0])
     score.charge(len(images), len(images))
     gradient = torch.cat(gradients)
-    size = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    size = gradient.flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
     return -gradient / torch.where(size > 0, size, 1)

@@ -61,7 +61,7 @@ class GatedPath(Path):
     def _between(self, lower: Tensor, fraction: Tensor) -> Tensor:
         times = (lower + fraction) / self.n_segments
         strengths = self.spectrum.strengths[:, None]
-        clock = times.view(*times.shape, *[1] * (strengths.ndim - 2))
+        clock = times.reshape(*times.shape, *[1] * (strengths.ndim - 2))
         ahead = self.spectrum.combine(progress(clock, strengths, self.overlap, self.gate) - clock)
         return self.baselines[:, None] + times[..., None, None, None] * self._difference[:, None] + ahead
 

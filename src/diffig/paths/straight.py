@@ -34,5 +34,5 @@ class StraightPath(PathGenerator):
     ) -> AlphaPath:
         """Return the straight paths, `AlphaPath` of batch `B * n_paths` with a grid of one cell."""
         alpha = torch.linspace(0, 1, self.n_segments + 1, device=images.device, dtype=images.dtype)
-        alpha = alpha.view(1, -1, 1, 1, 1).repeat(len(images) * n_paths, 1, 1, 1, 1)
+        alpha = alpha.reshape(1, -1, 1, 1, 1).repeat(len(images) * n_paths, 1, 1, 1, 1)
         return AlphaPath(candidates(images, n_paths), candidates(baselines, n_paths), alpha)

@@ -11,6 +11,7 @@ from pathlib import Path
 from diffig.evaluation.report.runs import overrides_of, short_name
 
 MOST_PICTURES = 12
+MADE_RANDOM = ", classifier made random"
 
 
 def pictures_of(folders: list[Path]) -> list[tuple[str, str, bool]]:
@@ -28,7 +29,7 @@ def pictures_of(folders: list[Path]) -> list[tuple[str, str, bool]]:
         name = " ".join(word for word in own if word not in shared) or " ".join(own) or short_name(folder)
         pictures.append((name, *_address(folder / "attributions.png")))
         if (folder / "randomization.png").exists():
-            pictures.append((f"{name}, classifier made random", *_address(folder / "randomization.png")))
+            pictures.append((name + MADE_RANDOM, *_address(folder / "randomization.png")))
     return pictures
 
 

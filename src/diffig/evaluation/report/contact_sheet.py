@@ -18,6 +18,7 @@ from diffig.evaluation.thumbnails import read_thumbnails
 
 IMAGES = ""  # the name of the sheet of images, which no setting can have
 SHOWN = 56  # CSS pixels that a thumbnail shall have, about
+ROWS = 8  # images whose maps stand side by side
 FEW = 40  # images before settings are left out
 
 
@@ -37,6 +38,16 @@ class ContactSheets(NamedTuple):
     cell: tuple[int, int]
     background: tuple[int, int]
     said: str
+
+    @property
+    def settings(self) -> list[str]:
+        """The settings whose maps there are, in the order of the ranking."""
+        return [name for name in self.addresses if name != IMAGES]
+
+    @property
+    def side_by_side(self) -> list[int]:
+        """The images shown large beside their maps, the most telling first; none where no setting has maps."""
+        return list(self.places)[:ROWS] if self.settings else []
 
     def number(self, name: str) -> int:
         """Which sheet a setting's is."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffig.evaluation.report.appendix import MOST_PICTURES, distinct_texts, pictures_of
+from diffig.evaluation.report.appendix import MADE_RANDOM, MOST_PICTURES, distinct_texts, pictures_of
 from diffig.evaluation.report.browser import MOST_SPREAD, labels_of, marks_of, thumbnails_of
 from diffig.evaluation.report.classes import named
 from diffig.evaluation.report.comparison import Comparison
@@ -63,6 +63,10 @@ def render(
     )
     environment.filters["said_of"] = said_of
     folders = [file.parent for file in found.row_files]
+    sheets = thumbnails_of(comparisons)
+    pictures = pictures_of(folders)
+    if all(sheet and sheet.side_by_side for sheet in sheets):  # which show the same images beside each other
+        pictures = [picture for picture in pictures if picture[0].endswith(MADE_RANDOM)]
     page = environment.get_template("template.html.j2").render(
         comparisons=comparisons,
         failures=found.failures,
@@ -71,11 +75,13 @@ def render(
         paired_titles=PAIRED_TITLES,
         reliability_titles=RELIABILITY_TITLES,
         most_spread=MOST_SPREAD,
-        thumbnails=thumbnails_of(comparisons),
+        thumbnails=sheets,
         neutral=NEUTRAL,
         series=SERIES,
-        pictures=pictures_of(folders),
-        n_more_pictures=max(0, sum((f / "attributions.png").exists() for f in folders) - MOST_PICTURES),
+        pictures=pictures,
+        n_more_pictures=max(0, sum((f / "attributions.png").exists() for f in folders) - MOST_PICTURES)
+        if pictures
+        else 0,
         runs=[
             {"folder": short_name(f), "overrides": overrides_of(f), "rows": int((rows["run"] == str(f)).sum())}
             for f in folders

@@ -116,9 +116,12 @@ def _by_method(values: dict[Hashable, pd.Series], words: str) -> str:
     for method, value in own.items():
         if value != usual:
             others.setdefault(value, []).append(method)
-    exceptions = "; ".join(f"{', '.join(methods)}: {named(value)}" for value, methods in others.items())
     if alone:  # the labels of all other methods say theirs
-        return exceptions
+        return "; ".join(f"{', '.join(methods)}: {named(value)}" for value, methods in others.items())
+    exceptions = "; ".join(
+        f"{', '.join(methods)}: {value:g}" if isinstance(value, float) else f"{', '.join(methods)}: {value}"
+        for value, methods in others.items()
+    )
     return named(usual) + (f" ({exceptions})" if exceptions else "")
 
 
