@@ -152,8 +152,9 @@ def best_footprint(
     spreads = torch.where((shares == 0)[:, None, None, None], attributions[:, None], spreads)
     if count == 1:
         return spreads[:, 0], shares.expand(len(images))
-    given = spreads.flatten(0, 1), *(tensor.repeat_interleave(count, 0) for tensor in (images, baselines, targets))
-    parts = [retention(*given, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
+    flat = spreads.flatten(0, 1)
+    whole, starts, classes = (tensor.repeat_interleave(count, 0) for tensor in (images, baselines, targets))
+    parts = [retention(flat, whole, starts, classes, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
     quality = torch.stack(parts).mean(0).view(-1, count)
     first = (quality >= quality.amax(1, keepdim=True) - TIE).long().argmax(1)
     return spreads[torch.arange(len(images), device=images.device), first], shares[first]
