@@ -21,11 +21,17 @@ out=outputs/credit/judged/$pair
 judge() {
     diffig-evaluate -m "${images[@]}" metrics=suite "${left_out[@]/#/~metrics.metrics.}" "hydra.sweep.dir=$out/$1" "${@:2}"
 }
+widths="footprint=[0,0.01,0.02,0.03,0.045,0.06,0.08,0.1]" # what DiffIG chooses among, for everybody else
+agreeing=(objective=logit credit=agreeing credit.p=1.5)
+proportional=(objective=logit credit=proportional credit.p=2)
 judge default preset=default "$@"
 judge lrp method=lrp,centre_gaussian "$@"
-judge schedule method=coarse_to_fine objective=logit credit=agreeing credit.p=1.5 credit.footprint=0.02 "$@"
-judge fast preset=fast "$@"
+judge schedule_widths method=coarse_to_fine "${agreeing[@]}" "$widths" "$@"
+judge rivals_widths method=ig,gig "${proportional[@]}" "$widths" "$@"
+judge lrp_widths method=lrp "$widths" "$@"
+judge one_width method=diffig_field "method.footprints=[0.02]" "$@"
+judge mixture method=diffig_field guidance.keep=best_mixture "$@"
 judge published method=coarse_to_fine,ig,gig,idgi "$@"
-judge credited method=ig,gig objective=logit credit=proportional credit.p=2 credit.footprint=0.06 "$@"
-judge unjudged method=diffig_field guidance=none method.concentration=10 "$@"
+judge fast preset=fast "$@"
+judge best preset=best "$@"
 diffig-report "runs=$out" "output=$out/report" reference=lrp
