@@ -2,8 +2,8 @@
 
     python experiments/credit/ablation.py <folder of the sweep> <folder of the results>
 
-The heat map shows the mean of five columns of faithfulness over images. The table holds for each part what exchanging it
-costs where all others are DiffIG's, with the 95 % bootstrap interval over images of the paired difference.
+The heat map shows the mean of five columns of faithfulness over images. The table holds what exchanging one part costs
+where all others are DiffIG's, with the 95 % bootstrap interval over images of the paired difference.
 """
 
 from __future__ import annotations
