@@ -14,7 +14,7 @@ from diffig.config import build
 from diffig.evaluation.dashboard import build_logger
 from diffig.evaluation.environment import environment
 from diffig.evaluation.progress import in_terminal, progress
-from diffig.evaluation.rows import write_json, write_text
+from diffig.files import write_json, write_text
 from diffig.loss_curves import curves, draw_losses, last_loss
 from diffig.recipes import EXPORTS, RECIPES, latent_paths
 

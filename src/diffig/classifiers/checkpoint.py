@@ -1,8 +1,6 @@
 """Loading weights from a file, and saying clearly why a file does not fit."""
 
-import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.classifiers.base import Classifier
+from diffig.files import write_tensors
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin")
 CONTAINERS = ("state_dict", "model_state_dict", "model")
@@ -136,23 +135,7 @@ def without_prefixes(state: dict[str, Tensor], module: nn.Module) -> dict[str, T
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write the module's state to ``path`` (.safetensors); readers see the old file or the whole new one."""
-    from safetensors.torch import save
-
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    write_atomically(path, save(tensors))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file in one step: a temporary file beside it takes its place when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_tensors(path, module.state_dict())
 
 
 def _describe(module: nn.Module) -> str:

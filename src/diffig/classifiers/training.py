@@ -1,7 +1,6 @@
 """Weights for a classifier: the file it was given, a cached file, or seconds of training."""
 
 import hashlib
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from diffig.classifiers.base import Classifier, check_fits
-from diffig.classifiers.checkpoint import load_weights, save_weights, write_atomically
+from diffig.classifiers.checkpoint import load_weights, save_weights
 from diffig.classifiers.small_cnn import SmallCNN
 from diffig.data.batch import collate
+from diffig.files import write_json
 
 if TYPE_CHECKING:
     from diffig.data.image_sets import ImageSet
@@ -90,7 +90,7 @@ def fit_or_load(
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
     }
-    write_atomically(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+    write_json(path.with_suffix(".json"), record)
     save_weights(classifier, path)
     classifier.checkpoint = path
     log.info(

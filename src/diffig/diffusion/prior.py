@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.diffusion.noise import NoiseSchedule, Prediction, clean_of, target
+from diffig.files import write_tensors
 
 PathBatch = dict[str, Tensor]
 
@@ -91,16 +92,10 @@ class PathPrior(nn.Module, ABC):
 
 def write_weights(module: nn.Module, target: FilePath, about: dict[str, Any], half: bool = False) -> None:
     """Write weights and a description of them to one safetensors file; a kill leaves the old file or the new."""
-    from safetensors.torch import save_file
-
-    weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
+    weights = {**module.state_dict()}
     if half:
         weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".part")
-    save_file(weights, partial, metadata={"diffig": json.dumps(about)})
-    partial.chmod(0o644)
-    partial.replace(target)
+    write_tensors(target, weights, {"diffig": json.dumps(about)})
 
 
 def read_weights(path: FilePath, what: str, advice: str) -> tuple[dict[str, Any], dict[str, Tensor]]:

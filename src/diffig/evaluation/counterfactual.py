@@ -14,7 +14,7 @@ from diffig.config import build
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explanation.asked import asked_of, image_of
 from diffig.evaluation.explanation.inputs import sources_of, target_of
-from diffig.evaluation.rows import write_json
+from diffig.files import whole, write_json, write_tensors
 
 if TYPE_CHECKING:
     from diffig.generative import Counterfactual
@@ -26,8 +26,6 @@ def find_counterfactual(cfg: DictConfig) -> str:
     Raises:
         FileNotFoundError, ValueError: the image cannot be read, or the target is unknown or seen already.
     """
-    from safetensors.torch import save_file
-
     output, sources = Path(cfg.dirs.output), sources_of(cfg.image)
     if len(sources) != 1:
         raise ValueError(f"image={cfg.image} holds {len(sources)} images; task=counterfactual takes one: name a file")
@@ -66,7 +64,7 @@ def find_counterfactual(cfg: DictConfig) -> str:
     }
     write_json(output / "summary.json", summary)
     kept = {"image": image[0], "counterfactual": found.images[0], "trajectory": found.trajectory[0]}
-    save_file({key: value.contiguous() for key, value in kept.items()}, output / "counterfactual.safetensors")
+    write_tensors(output / "counterfactual.safetensors", kept)
     save_counterfactual(output / "counterfactual.png", image[0], found, source, target, asked.names)
     verdict = "flipped" if summary["flipped"] else f"not flipped, seen as {summary['sees_now']}"
     return (
@@ -126,5 +124,6 @@ def save_counterfactual(
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path, dpi=140)
+    with whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=140)
     plt.close(figure)

@@ -18,11 +18,10 @@ from torch.utils.data import DataLoader
 from diffig.attribution.base import Attributor
 from diffig.checks import check_at_least, check_choice
 from diffig.classifiers.base import Classifier
-from diffig.classifiers.checkpoint import write_atomically
 from diffig.classifiers.module import ClassifierModule
 from diffig.data.batch import collate
 from diffig.data.image_sets import ArrayImages, ImageSet
-from diffig.evaluation.rows import write_json
+from diffig.files import write_bytes, write_json
 from diffig.metrics.roar import Removal, kept_masks, without_relevant
 from diffig.scores import ScoreFunction
 
@@ -144,7 +143,7 @@ def explained_set(
                     batch.images.to(device), target=batch.labels.to(device), indices=batch.indices
                 )
                 found.append(integral.attribution.detach().float().cpu())
-            write_atomically(path, save({"attributions": torch.cat(found).contiguous(), "indices": indices}))
+            write_bytes(path, save({"attributions": torch.cat(found).contiguous(), "indices": indices}))
         content = load_file(path)
         if not torch.equal(content["indices"], indices):
             raise ValueError(f"{path} holds attributions of other images; delete it, or choose another folder")

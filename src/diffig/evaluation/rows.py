@@ -5,12 +5,12 @@ Parts lie in `<output>/rows/` as `rows-<first image>-<last image>-<rank>.parquet
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from diffig.files import whole, write_tensors, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,9 +67,8 @@ class RowStore:
 
         first, last = table[0]["image_index"], table[-1]["image_index"]
         file = self.folder / f"{kind}-{first}-{last}-{rank}.parquet"
-        partial = partial_of(file)
-        pd.DataFrame(table).to_parquet(partial, index=False)
-        partial.replace(file)
+        with whole(file) as partial:
+            pd.DataFrame(table).to_parquet(partial, index=False)
 
     def read(self, kind: str = "rows") -> pd.DataFrame:
         """Return all parts so far as one table; empty where there are none."""
@@ -80,16 +79,9 @@ class RowStore:
 
     def keep(self, index: int, attribution: Tensor, maps: Mapping[str, Tensor] | None = None) -> None:
         """Keep an attribution `(C, H, W)` for the picture, and a metric's maps `(H, W)` by title, in one file."""
-        from safetensors.torch import save_file
-
-        file = self.folder / f"shown-{index}.safetensors"
-        partial = partial_of(file)
         # Names keep the order of the titles, which a dictionary of tensors in a file does not.
-        named = {
-            f"map {place:03d} {title}": shown.contiguous() for place, (title, shown) in enumerate((maps or {}).items())
-        }
-        save_file({"attribution": attribution.contiguous(), **named}, partial)
-        partial.replace(file)
+        named = {f"map {place:03d} {title}": shown for place, (title, shown) in enumerate((maps or {}).items())}
+        write_tensors(self.folder / f"shown-{index}.safetensors", {"attribution": attribution, **named})
 
     def attributions(self) -> dict[int, Tensor]:
         """Return the kept attributions by dataset index."""
@@ -135,26 +127,8 @@ class RowStore:
         for kind, table in (("rows", rows), ("curves", curves)):
             file = self.output / f"{kind}.parquet"
             if len(table):
-                partial = partial_of(file)
-                table.to_parquet(partial, index=False)
-                partial.replace(file)
+                with whole(file) as partial:
+                    table.to_parquet(partial, index=False)
             else:  # of another configuration that has run here before
                 file.unlink(missing_ok=True)
         return rows
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial = partial_of(path)
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
-
-
-def partial_of(path: Path) -> Path:
-    """Return where a file grows before it is whole; every process has its own, as all ranks write the same files."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -20,11 +20,12 @@ from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.progress import in_terminal, progress
-from diffig.evaluation.rows import RowStore, write_json, write_text
+from diffig.evaluation.rows import RowStore
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
-from diffig.evaluation.twins import find_twin, in_sweep, take_over
+from diffig.evaluation.twins import find_twin, in_sweep, marked, take_over
 from diffig.evaluation.writer import RowWriter
+from diffig.files import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,8 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         module = Explainer(attributor, build(cfg.metrics), facts, cfg.target, datamodule.test_set.masks)
         trainer.predict(module, loader, return_predictions=False)
     trainer.strategy.barrier()
+    if trainer.is_global_zero and not marked(output, mark):  # killed between the two, the rows would have a false mark
+        (output / "fingerprint").unlink(missing_ok=True)
     rows = store.merge(set(indices))
     if trainer.is_global_zero:
         seconds = time.perf_counter() - start

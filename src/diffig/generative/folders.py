@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from diffig.files import write_json, write_tensors
+
 CONFIG, WEIGHTS, ABOUT = "config.json", "diffusion_pytorch_model.safetensors", "diffig.json"
 SUBFOLDERS = ("vae", "movq", "autoencoder")  # where pipelines and our trainings keep theirs
 CLASSES = ("AutoencoderKL", "VQModel")
@@ -22,25 +24,13 @@ def write_folder(folder: str | FilePath, vae: nn.Module, about: dict[str, Any]) 
 def write_network(folder: str | FilePath, network: nn.Module) -> None:
     """Write weights and config of a network of diffusers; a killed job leaves whole files only."""
     from diffusers import __version__
-    from safetensors.torch import save_file
 
     target = FilePath(folder)
-    target.mkdir(parents=True, exist_ok=True)
     config = {key: value for key, value in dict(network.config).items() if not key.startswith("_")}  # type: ignore[arg-type]
     config = {"_class_name": type(network).__name__, "_diffusers_version": __version__, **config}
-    weights = {key: value.detach().cpu().float().contiguous() for key, value in network.state_dict().items()}
-    partial = target / (WEIGHTS + ".part")
-    save_file(weights, partial, metadata={"format": "pt"})
-    partial.chmod(0o644)
-    partial.replace(target / WEIGHTS)
+    weights = {key: value.float() for key, value in network.state_dict().items()}
+    write_tensors(target / WEIGHTS, weights, {"format": "pt"})
     write_json(target / CONFIG, config)
-
-
-def write_json(file: FilePath, content: dict[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    partial = file.with_name(file.name + ".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(file)
 
 
 def read_folder(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from diffig.generative.folders import ABOUT, CONFIG, read_json, read_network, write_json, write_network
+from diffig.files import write_json
+from diffig.generative.folders import ABOUT, CONFIG, read_json, read_network, write_network
 
 UNET, SCHEDULER = "unet", "scheduler"
 SCHEDULE = "scheduler_config.json"

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from diffig.guidance.label_settings import differences, plain, read_json, write_json
+from diffig.files import write_json
+from diffig.guidance.label_settings import differences, plain, read_json
 from diffig.guidance.label_store import (
     COUNTED,
     SETTINGS,

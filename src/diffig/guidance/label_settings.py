@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any
@@ -50,10 +49,3 @@ def read_json(file: FilePath) -> Any:
         return json.loads(file.read_text())
     except ValueError as error:
         raise ValueError(f"{file} is no JSON file any more ({error}); delete it and run the command again") from error
-
-
-def write_json(file: FilePath, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    partial = file.with_name(f"{file.name}.{os.getpid()}.part")  # all ranks write the settings
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(file)

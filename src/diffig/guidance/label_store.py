@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from diffig.guidance.label_settings import differences, fingerprint, plain, read_json, write_json
+from diffig.files import write_json, write_tensors
+from diffig.guidance.label_settings import differences, fingerprint, plain, read_json
 
 log = logging.getLogger(__name__)
 Split = Literal["train", "val"]
@@ -99,15 +100,9 @@ class LabelStore:
 
     def write(self, split: Split, number: int, table: LabelTable, cost: Mapping[str, int]) -> None:
         """Write a shard and what it cost, whole or not at all."""
-        from safetensors.torch import save_file
-
-        file = self.file(split, number)
-        partial = file.with_name(file.name + ".part")
         about = {"fingerprint": self.fingerprint, "cost": {key: int(cost[key]) for key in COUNTED}}
         columns = {name: column.clone() for name, column in table._asdict().items()}  # views cannot be written
-        save_file(columns, partial, metadata={"diffig": json.dumps(about)})
-        partial.chmod(0o644)
-        partial.replace(file)
+        write_tensors(self.file(split, number), columns, {"diffig": json.dumps(about)})
 
     def missing(self) -> list[tuple[Split, int]]:
         """Return the shards that are still to be made."""

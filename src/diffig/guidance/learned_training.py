@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.nn.functional import mse_loss
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.noise import NoiseSchedule
 from diffig.diffusion.prior import PathBatch
+from diffig.files import write_json, write_tensors
 from diffig.guidance.learned import PathScore, Quantity
 from diffig.optimisation import adamw_with_cosine
 
@@ -141,21 +141,11 @@ class PathScoreTraining(LightningModule):
             self._keep({"k": numbers, "true": wanted, "predicted": predicted}, found)
 
     def _keep(self, columns: dict[str, Tensor], found: dict[str, list[float]]) -> None:
-        from safetensors.torch import save_file
-
         folder, score = FilePath(self.trainer.default_root_dir), self.path_score
-        folder.mkdir(parents=True, exist_ok=True)
         about: dict[str, Any] = {"quantity": score.quantity, "mean": score.mean, "std": score.std}
         about |= {"step": self.global_step, "paths": len(columns["k"]), "times": list(TIMES), **found}
-        file = folder / "predictions.safetensors"
-        partial = file.with_name(file.name + ".part")
-        save_file({name: column.cpu().contiguous() for name, column in columns.items()}, partial)
-        partial.chmod(0o644)
-        partial.replace(file)
-        text = folder / "correlation.json"
-        partial = text.with_name(text.name + ".part")
-        partial.write_text(json.dumps(about, indent=2) + "\n")
-        partial.replace(text)
+        write_tensors(folder / "predictions.safetensors", columns)
+        write_json(folder / "correlation.json", about)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""

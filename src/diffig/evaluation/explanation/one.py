@@ -20,7 +20,7 @@ from diffig.evaluation.explanation.inputs import read_image, target_of
 from diffig.evaluation.explanation.page import write_page
 from diffig.evaluation.explanation.side_by_side import save_side_by_side
 from diffig.evaluation.explanation.tracks import path_track, removal_tracks
-from diffig.evaluation.rows import write_json
+from diffig.files import write_json, write_tensors
 
 if TYPE_CHECKING:
     from diffig.attribution.base import Attributor
@@ -38,8 +38,6 @@ def explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) 
     Raises:
         FileNotFoundError, ValueError: image or mask cannot be read, or the target is unknown.
     """
-    from safetensors.torch import save_file
-
     image, index = image_of(cfg, asked, source), index_of(asked, source)
     folder.mkdir(parents=True, exist_ok=True)
     probabilities = asked.methods[0].score.logits(image).softmax(1)[0]
@@ -67,10 +65,10 @@ def explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) 
         "environment": environment(),
     }
     write_json(folder / "summary.json", summary)
-    kept = {"image": image[0].contiguous(), "attribution": maps[first.name].contiguous()}
+    kept = {"image": image[0], "attribution": maps[first.name]}
     if len(maps) > 1:
         kept |= {f"attribution.{method}": attribution.clone() for method, attribution in maps.items()}
-    save_file(kept, folder / "attribution.safetensors")
+    write_tensors(folder / "attribution.safetensors", kept)
     title = f"{', '.join(maps)}: {name} ({float(probabilities[target]):.2f})"
     save_side_by_side(folder / "attribution.png", image[0], maps, summary["top"], name, title)
     if cfg.films:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffig.evaluation.report.wording import count, number
+from diffig.files import write_text
 
 PICTURES = {
     "attribution.png": "What speaks for the class (red) and against it (blue), how strongly, and where. Every map has a"
@@ -55,7 +56,7 @@ def _write(folder: Path, title: str, **content: Any) -> Path:
     )
     environment.globals.update(number=number, cell=_cell, columns=COLUMNS, title=title)
     file = folder / "index.html"
-    file.write_text(environment.get_template("page.html.j2").render(content), encoding="utf-8")
+    write_text(file, environment.get_template("page.html.j2").render(content))
     return file
 
 

@@ -13,6 +13,7 @@ from diffig.evaluation.report.reading import curves_of, read_curves, read_rows
 from diffig.evaluation.report.runs import Failure, find_runs
 from diffig.evaluation.report.settings import COMPARISON, label_settings
 from diffig.evaluation.report.wording import HEADLINES
+from diffig.files import write_text
 
 FORMATS = ("md", "csv", "tex", "html", "pdf")
 
@@ -98,12 +99,11 @@ def build_report(
     if not comparisons:
         raise ValueError(refused[0])
     folder = output_folder(output, found)
-    folder.mkdir(parents=True, exist_ok=True)
     files = write_tables(folder, comparisons, formats)
     html = None
     if "html" in formats:
         html = folder / "report.html"
-        html.write_text(render(comparisons, found, rows, notices, n, seed), encoding="utf-8")
+        write_text(html, render(comparisons, found, rows, notices, n, seed))
         files.append(html)
     sweeps = sorted({str(name) for name in rows["sweep"].dropna() if name}) if "sweep" in rows else []
     return Report(html, files, comparisons, found.failures, notices, folder, sweeps)

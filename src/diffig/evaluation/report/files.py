@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from diffig.evaluation.report.ranking import PAIRED_TITLES, RANKED_TITLES
 from diffig.evaluation.report.reliability import RELIABILITY_TITLES
 from diffig.evaluation.report.wording import DASH, MINUS, cell
+from diffig.files import write_bytes, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[
 
     def write(name: str, text: str) -> None:
         files.append(folder / name)
-        files[-1].write_text(text, encoding="utf-8")
+        write_text(files[-1], text)
 
     kinds = (("ranked", RANKED_TITLES), ("paired", PAIRED_TITLES), ("reliability", RELIABILITY_TITLES))
     for kind, titles in kinds:
@@ -42,7 +43,7 @@ def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[
         for i, comparison in enumerate(comparisons, start=1):
             for figure in comparison.figures:
                 files.append(folder / (f"{figure.name}.pdf" if len(comparisons) == 1 else f"{figure.name}-{i}.pdf"))
-                files[-1].write_bytes(figure.pdf())
+                write_bytes(files[-1], figure.pdf())
     return files
 
 
