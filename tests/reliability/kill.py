@@ -351,11 +351,11 @@ def read(file: Path) -> None:
     elif file.suffix == ".pdf":
         assert file.read_bytes().rstrip().endswith(b"%%EOF"), "its end is missing"
     elif file.name == "status":
-        assert file.read_text() in ("running", "done"), file.read_text()
+        assert file.read_text() in ("running", "done", "failed"), file.read_text()
     elif file.name == "fingerprint":
         assert len(file.read_text()) == 16
     else:
-        assert file.suffix in (".md", ".tex", ".log"), "of no known kind"
+        assert file.suffix in (".md", ".tex", ".log", ".txt"), "of no known kind"
 
 
 def main() -> None:

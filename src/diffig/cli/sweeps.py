@@ -7,7 +7,6 @@ stays running.
 from __future__ import annotations
 
 import functools
-import os
 import re
 import shlex
 import sys
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 
 from diffig.cli.ranks import is_first_rank
+from diffig.files import write_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -51,10 +51,7 @@ def reports_sweeps(program: Callable[[], Any]) -> Callable[[], Any]:
 def mark(folder: Path, status: str) -> None:
     """Say what became of the job in this folder; one process of a job speaks for all."""
     if is_first_rank():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"status.{os.getpid()}.part"
-        partial.write_text(status)
-        partial.replace(folder / "status")
+        write_text(folder / "status", status)
         if status == "running":  # what an earlier start has left
             (folder / "error.txt").unlink(missing_ok=True)
 
