@@ -90,7 +90,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
+        words = ("unsupported global", "unsupported class", "is blocked")
+        if not any(word in str(error).lower() for word in words):
             raise ValueError(_corrupt(path, error)) from error
         raise ValueError(
             f"checkpoint {path} holds Python objects besides tensors, which are not read for safety; save its state"

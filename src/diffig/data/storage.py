@@ -4,8 +4,11 @@ import functools
 import os
 import threading
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
+
+LARGEST = 2**30  # bytes of one member; the largest photograph takes tens of MB
 
 
 class Storage:
@@ -80,10 +83,13 @@ class Storage:
             return (self.path / self.root / name).read_bytes()
         try:
             with self._lock:
-                return self._zip().read(f"{self.root}{name}")
+                member = self._zip().getinfo(f"{self.root}{name}")
+                if member.file_size > LARGEST:
+                    raise ValueError(f"{name} in {self.path} unpacks to {member.file_size / 1e6:.0f} MB; remove it")
+                return self._zip().read(member)
         except KeyError as error:
             raise FileNotFoundError(f"no {name} in {self.path}") from error
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{name} in {self.path} cannot be read ({error})") from error
 
     def text(self, name: str) -> str:
