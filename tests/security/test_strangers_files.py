@@ -41,9 +41,9 @@ def test_no_reader_runs_pickles() -> None:
         text = file.read_text()
         for call in re.findall(r"(?:torch|np)\.load\([^\n]*", text):
             assert "weights_only=True" in call or "allow_pickle=False" in call, (file, call)
-        assert not re.search(r"\bpickle\.loads?\(|yaml\.load\(|(?<![.\w])eval\(|\bexec\(|pd\.read_pickle|joblib", text), (
-            file
-        )
+        assert not re.search(
+            r"\bpickle\.loads?\(|yaml\.load\(|(?<![.\w])eval\(|\bexec\(|pd\.read_pickle|joblib", text
+        ), file
         assert "hydra.utils import instantiate" not in text or file.name == "config.py", file
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import struct
 import threading
 import zipfile
 import zlib
@@ -46,7 +47,10 @@ class Storage:
 
     def _zip(self) -> zipfile.ZipFile:
         if self._archive is None or self._open_in != os.getpid():
-            self._archive, self._open_in = zipfile.ZipFile(self.path), os.getpid()
+            try:
+                self._archive, self._open_in = zipfile.ZipFile(self.path), os.getpid()
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+                raise ValueError(f"{self.path} is a damaged .zip ({error}); fetch it again") from error
         return self._archive
 
     @functools.cached_property
