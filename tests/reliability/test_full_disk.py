@@ -43,7 +43,7 @@ def says_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     assert sum(SAID in line for line in (out + err).splitlines()) == 1, out + err
 
 
-@pytest.mark.parametrize("room", [0, 60_000, 120_000])
+@pytest.mark.parametrize("room", [0, *(pytest.param(room, marks=pytest.mark.slow) for room in (60_000, 120_000))])
 def test_an_evaluation(program: Program, cache: Path, disk: Path, capfd: pytest.CaptureFixture[str], room: int) -> None:
     words = (*DIGITS, "metrics=fast", "trainer=cpu", "method=gradient", "limit=6", "batch_size=2")
     words = (*words, f"dirs.cache={cache}")
@@ -81,6 +81,7 @@ def test_a_training(program: Program, disk: Path, capfd: pytest.CaptureFixture[s
     assert (disk / "run" / "classifier.safetensors").read_bytes() != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["3", "folder"])
 def test_an_explanation(
     program: Program, cache: Path, disk: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path, image: str
@@ -105,6 +106,7 @@ def test_an_explanation(
     assert same(explanation(place), before)
 
 
+@pytest.mark.slow
 def test_a_report(program: Program, cache: Path, disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rows = (*DIGITS, "metrics=fast", "trainer=cpu", "limit=4", f"dirs.cache={cache}")
     for method in ("gradient", "ig"):

@@ -31,6 +31,7 @@ def kills(count: int, folder: Path, *names: str, seed: int = 0) -> None:
     assert all(line["kills"] == count for line in told)
 
 
+@pytest.mark.slow
 def test_a_few_kills_of_every_program(tmp_path: Path) -> None:
     kills(2, tmp_path, "path_diffusion", *PROGRAMS)
 
