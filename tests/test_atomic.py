@@ -101,6 +101,7 @@ def test_what_libraries_say_of_a_full_disk_is_understood(tmp_path: Path) -> None
     assert is_full(RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"))
     assert not is_full(OSError(errno.EACCES, "Permission denied"))
     assert not is_full(RuntimeError("CUDA error 28"))
+    assert not is_full(RuntimeError("unable to write to file </torch_7_1>: No space left on device (28)")), "memory"
 
 
 def test_another_error_stays_what_it_was(tmp_path: Path) -> None:

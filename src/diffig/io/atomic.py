@@ -24,6 +24,7 @@ FULL_WORDS = (
     *("No space left on device", "Disk quota exceeded"),
     *(f"os error {code})" for code in FULL),
 )
+MEMORY = "</torch_"  # what processes share in memory, of whose end PyTorch speaks like a disk's
 
 
 class DiskFull(OSError):
@@ -46,7 +47,9 @@ def is_full(error: BaseException) -> bool:
     """Return whether an error, or one that it came of, says that there is no room; some say it in words alone."""
     found: BaseException | None = error
     while found is not None:
-        if getattr(found, "errno", None) in FULL or any(words in str(found) for words in FULL_WORDS):
+        said = str(found)
+        in_words = MEMORY not in said and any(words in said for words in FULL_WORDS)
+        if getattr(found, "errno", None) in FULL or in_words:
             return True
         found = found.__cause__ or found.__context__
     return False
