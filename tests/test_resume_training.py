@@ -158,6 +158,20 @@ def test_an_interrupted_training_ends_like_a_whole_one(kind, parts, tmp_path):
     assert not list(broken.rglob("*.part"))
 
 
+@pytest.mark.parametrize("kind", ["path_diffusion", "autoencoder", "classifier"])
+def test_a_training_killed_between_its_last_step_and_its_export_leaves_the_same_weights(kind, parts, tmp_path):
+    """The average of the weights, and not the weights of the last step, which resuming without a step would leave."""
+    run(kind, parts, tmp_path)
+    before, losses = exported(tmp_path), curve(tmp_path, "val/loss")
+    for file in tmp_path.rglob("*.safetensors"):
+        file.unlink()
+    for file in tmp_path.rglob("config.json"):
+        file.unlink()
+    run(kind, parts, tmp_path)
+    assert exported(tmp_path) == before
+    assert curve(tmp_path, "val/loss") == losses
+
+
 # Options of one kind; two batches make a step, so that an epoch of six has three.
 @pytest.mark.parametrize(
     "words",
@@ -233,6 +247,23 @@ def test_the_last_checkpoint_is_the_last_also_where_validation_is_worse(parts, t
 def test_checkpoints_refuse_nonsense(tmp_path):
     with pytest.raises(ValueError, match=r"minutes=-1 must be 0 or more; null"):
         Checkpoints(tmp_path, minutes=-1)
+
+
+def test_the_curve_outlives_a_kill_at_the_start_of_the_next_run(tmp_path):
+    """Rows of the steps that were kept stand in the file before anything is trained; a line cut short is dropped."""
+    from diffig.loss_curves import curves
+
+    log = tmp_path / "log" / "metrics.csv"
+    log.parent.mkdir()
+    log.write_text("epoch,step,train/loss\n0,0,1.5\n0,1,1.25\n0,2,1.0\n0,1")
+    logger = curves(tmp_path, 2)
+    assert log.read_text().split() == ["epoch,step,train/loss", "0,0,1.5", "0,1,1.25"]
+    logger.log_metrics({"val/loss": 2.0, "epoch": 0}, 2)  # a column that is new
+    logger.save()
+    assert curve(tmp_path, "train/loss") == {0: "1.5", 1: "1.25"}
+    assert curve(tmp_path, "val/loss") == {2: "2.0"}
+    curves(tmp_path)
+    assert not log.exists(), "a run that begins anew"
 
 
 def test_a_compiled_denoiser_keeps_its_keys():

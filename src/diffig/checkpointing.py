@@ -7,6 +7,8 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
@@ -100,9 +102,22 @@ class Checkpoints(ModelCheckpoint):
     def _replace(self, trainer: Trainer, filepath: str) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not that of a strategy's own
+            trainer.strategy.checkpoint_io = InPlace()
+        # One part for all ranks, among which some strategies divide a checkpoint.
         with whole(filepath, shared=True, moves=trainer.is_global_zero) as partial:
             trainer.save_checkpoint(partial, weights_only=False)
         trainer.strategy.barrier()
+
+
+class InPlace(TorchCheckpointIO):
+    """Writes checkpoints where they belong; Lightning's own grow in the machine's /tmp first, which is often small."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint; its folder is made."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with Path(path).open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 def validates_next(trainer: Trainer, batch_idx: int) -> bool:

@@ -35,6 +35,8 @@ def check_images(images: Tensor, name: str = "images") -> None:
         raise ValueError(f"{name} has shape {tuple(images.shape)}; it must be (B, C, H, W): add a batch with x[None]")
     if images.shape[0] == 0:
         raise ValueError(f"{name} holds no image (shape {tuple(images.shape)}); give at least one")
+    if images.numel() == 0:
+        raise ValueError(f"{name} has shape {tuple(images.shape)}, images without a pixel; give at least one of each")
 
 
 def check_pixel_range(images: Tensor, name: str = "images") -> None:

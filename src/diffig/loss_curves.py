@@ -6,8 +6,12 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
+
+from diffig.io import DiskFull, is_full, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,12 +22,61 @@ def curves(output: Path, steps: int = 0) -> CSVLogger:
     file = output / "log" / "metrics.csv"
     rows: list[dict[str, str]] = []
     if steps and file.is_file() and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        with file.open(newline="") as text:
-            rows = [row for row in csv.DictReader(text) if int(row["step"]) < steps]
+        rows = [row for row in _read(file) if int(row["step"]) < steps]
     logger = CSVLogger(str(output), name="", version="log", flush_logs_every_n_steps=1)
-    if rows:  # Lightning deletes the file and starts a new one
-        logger.experiment.metrics = [{key: value for key, value in row.items() if value} for row in rows]
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        logger._experiment = Rows(logger.log_dir, rows)
     return logger
+
+
+class Rows(ExperimentWriter):
+    """Lightning's writer of `metrics.csv`, whose rows outlive a kill: it deletes no file, and rewrites files whole.
+
+    Args:
+        log_dir: where the file lies.
+        rows: what it begins with.
+    """
+
+    def __init__(self, log_dir: str, rows: list[dict[str, str]]) -> None:
+        super().__init__(log_dir)
+        self.metrics_keys = sorted({key for row in rows for key, value in row.items() if value})
+        if rows:
+            self._write(rows)
+        else:
+            Path(self.metrics_file_path).unlink(missing_ok=True)
+
+    def save(self) -> None:
+        """Append what has come since."""
+        try:
+            super().save()
+        except OSError as error:
+            if is_full(error):
+                raise DiskFull(self.metrics_file_path) from error
+            raise
+
+    def log_hparams(self, params: dict[str, Any]) -> None:
+        """Write `hparams.yaml`."""
+        self.hparams.update(params)
+        with whole(Path(self.log_dir) / self.NAME_HPARAMS_FILE) as partial:
+            save_hparams_to_yaml(str(partial), self.hparams)
+
+    def _check_log_dir_exists(self) -> None:
+        """Keep what an earlier start has left."""
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        self._write(_read(Path(self.metrics_file_path)))
+
+    def _write(self, rows: list[dict[str, str]]) -> None:
+        with whole(self.metrics_file_path) as partial, partial.open("w", newline="") as text:
+            writer = csv.DictWriter(text, self.metrics_keys, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _read(file: Path) -> list[dict[str, str]]:
+    """Return the rows of a log, without a last line that was cut short."""
+    with file.open(newline="") as text:
+        return list(csv.DictReader(line for line in text if line.endswith("\n")))
 
 
 def last_loss(log_file: Path) -> float | None:
@@ -56,5 +109,6 @@ def draw_losses(log_file: Path, picture: Path) -> None:
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(picture, dpi=130)
+    with whole(picture) as partial:
+        figure.savefig(partial, format="png", dpi=130)
     plt.close(figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -49,7 +50,8 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
         finally:
             for handler in [handler for handler in root.handlers if handler not in before]:
                 root.removeHandler(handler)
-                handler.close()
+                with contextlib.suppress(OSError):  # as the interpreter does at its end, where a disk is full
+                    handler.close()
             root.setLevel(level)
         return 0
 

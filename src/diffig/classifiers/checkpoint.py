@@ -1,7 +1,6 @@
 """Loading weights from a file, and saying clearly why a file does not fit."""
 
 import pickle
-import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,13 +89,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
+        words = ("unsupported global", "unsupported class", "is blocked")
+        if not any(word in str(error).lower() for word in words):
             raise ValueError(_corrupt(path, error)) from error
         raise ValueError(
             f"checkpoint {path} holds Python objects besides tensors, which are not read for safety; save its state"
             " dictionary alone (torch.save(net.state_dict(), ...)) or as .safetensors"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file can raise anything
         raise ValueError(_corrupt(path, error)) from error
     return _tensors(path, content)
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 from hydra.experimental.callback import Callback
 
 from diffig.cli.ranks import is_first_rank
+from diffig.io import DiskFull, is_full, whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 LOCK = ".lock"
+ROOM = 2**15  # bytes that a run needs to begin with
 _held: dict[Path, TextIO] = {}
 
 
@@ -95,5 +97,12 @@ def _release(folder: Path) -> None:
 def _take_or_exit(folder: Path) -> None:
     try:
         take(folder)
-    except FolderInUse as error:
+        with whole(folder / ".room") as partial:  # Hydra, which writes its own files next, would answer with a trace
+            partial.write_bytes(b" " * ROOM)
+        (folder / ".room").unlink()
+    except (FolderInUse, DiskFull) as error:
         raise SystemExit(str(error)) from None
+    except OSError as error:
+        if is_full(error):
+            raise SystemExit(str(DiskFull(folder))) from None
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from diffig.cli.folders import FolderInUse, taken
 from diffig.cli.interrupt import Interrupted, was_interrupted
 from diffig.cli.ranks import is_first_rank, prepare_ranks
 from diffig.cli.sweeps import mark, word
-from diffig.io import write_text
+from diffig.io import DiskFull, is_full, write_text
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -72,12 +73,14 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
     except (*USER_ERRORS, OmegaConfBaseException) as error:
         message = one_line(error, cfg)
         log.debug("trace", exc_info=True)
-        mark(folder, "failed")
-        write_text(folder / "error.txt", f"{message}\n\n{traceback.format_exc()}", durable=False)
+        with contextlib.suppress(OSError):  # of a disk that is full, the message is what the user needs
+            mark(folder, "failed")
+            write_text(folder / "error.txt", f"{message}\n\n{traceback.format_exc()}", durable=False)
         log.error("%s", message)
         if many or os.environ.get("HYDRA_FULL_ERROR"):
             raise
-        print(f"details: {folder / 'error.txt'}", file=sys.stderr)
+        if (folder / "error.txt").is_file():
+            print(f"details: {folder / 'error.txt'}", file=sys.stderr)
         raise SystemExit(1) from None
     finally:
         if "wandb" in sys.modules:  # the next job of a sweep must not write into this job's run
@@ -88,6 +91,8 @@ def one_line(error: BaseException, cfg: DictConfig) -> str:
     """Return the first line of an error, with the next step where OmegaConf does not say it."""
     from omegaconf import OmegaConf
 
+    if is_full(error) and not isinstance(error, DiskFull):
+        error = DiskFull(getattr(error, "filename", None) or cfg.dirs.output)
     message = str(error).strip().split("\n")[0] or type(error).__name__
     if "Missing mandatory value" in message:
         key = message.split(":")[-1].strip()
@@ -100,6 +105,7 @@ def one_line(error: BaseException, cfg: DictConfig) -> str:
 def quiet() -> None:
     """Silence advertisements and warnings that no user of diffig can act on."""
     os.environ.setdefault("WANDB_SILENT", "true")
+    logging.raiseExceptions = False  # a log that finds no room would print a trace for every line
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.WARNING)
     texts = (".*does not have many workers.*", ".*litlogger.*", ".*LeafSpec.*", ".*smaller than the logging.*")

@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> None:
             seed=cfg.seed,
             pair=None if cfg.compare is None else [str(name) for name in cfg.compare],
         )
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise SystemExit(f"diffig-report: {error}") from None
     console = Console(width=None if sys.stdout.isatty() else 120)  # a log file has no width of its own
     for comparison in report.comparisons:

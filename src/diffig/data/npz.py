@@ -1,6 +1,8 @@
 """Arrays of images in .npz files: raw pixels, or JPEG files one after the other."""
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -16,6 +18,13 @@ from diffig.data.pictures import read_picture
 from diffig.data.splits import Splits, split_off_validation
 
 WANTED = "an .npz file with 'x' uint8 (N, H, W[, C]) or 'jpeg' bytes and their 'offset', and labels 'y'"
+
+LARGEST = 64 * 2**30  # bytes of a file's arrays; ImageNet's validation images at 224 pixels take 8 GB
+# What NumPy raises for damaged files, MemoryError for shapes that no file holds.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, AttributeError, TypeError, KeyError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, MemoryError, SyntaxError, struct.error, OverflowError),
+)
 
 
 class JpegImages(ImageSet):
@@ -128,9 +137,14 @@ def read_npz(path: Path, num_classes: int | None = None) -> ImageSet:
         raise ValueError(f"{path} is a folder; expected {WANTED}. For folders use dataset=image_folder")
     try:
         with np.load(path, allow_pickle=False) as archive:
+            size = sum(member.file_size for member in archive.zip.infolist())
+            if size > LARGEST:
+                raise ValueError(
+                    f"its arrays unpack to {size / 1e6:.0f} MB, and more than {LARGEST / 1e6:.0f} are refused"
+                )
             arrays = {key: archive[key] for key in ("x", "y", "jpeg", "offset") if key in archive}
             keys = list(archive)
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} cannot be read ({error}); expected {WANTED}") from error
     if "y" not in arrays or not ("x" in arrays or {"jpeg", "offset"} <= arrays.keys()):
         raise ValueError(f"{path} has arrays {keys}; expected {WANTED}")

@@ -55,6 +55,8 @@ def read_picture(content: bytes | Path, name: str, ground: Ground = "white") -> 
 
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as picture:
+            if Image.MAX_IMAGE_PIXELS is not None and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f"{picture.width} x {picture.height} pixels, which may be meant to fill the memory")
             picture.load()
             shown = _on_ground(_eight_bits(picture, name), ground).convert("RGB")
             return _turned(shown, _orientation(picture))

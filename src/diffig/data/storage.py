@@ -2,10 +2,14 @@
 
 import functools
 import os
+import struct
 import threading
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
+
+LARGEST = 2**30  # bytes of one member; the largest photograph takes tens of MB
 
 
 class Storage:
@@ -43,7 +47,10 @@ class Storage:
 
     def _zip(self) -> zipfile.ZipFile:
         if self._archive is None or self._open_in != os.getpid():
-            self._archive, self._open_in = zipfile.ZipFile(self.path), os.getpid()
+            try:
+                self._archive, self._open_in = zipfile.ZipFile(self.path), os.getpid()
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+                raise ValueError(f"{self.path} is a damaged .zip ({error}); fetch it again") from error
         return self._archive
 
     @functools.cached_property
@@ -80,10 +87,13 @@ class Storage:
             return (self.path / self.root / name).read_bytes()
         try:
             with self._lock:
-                return self._zip().read(f"{self.root}{name}")
+                member = self._zip().getinfo(f"{self.root}{name}")
+                if member.file_size > LARGEST:
+                    raise ValueError(f"{name} in {self.path} unpacks to {member.file_size / 1e6:.0f} MB; remove it")
+                return self._zip().read(member)
         except KeyError as error:
             raise FileNotFoundError(f"no {name} in {self.path}") from error
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
             raise ValueError(f"{name} in {self.path} cannot be read ({error})") from error
 
     def text(self, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
@@ -23,3 +24,8 @@ class EMA(WeightAveraging):
             return keep * ema + (1 - keep) * current
 
         super().__init__(device=device, use_buffers=False, avg_fn=average)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the average into the module also where a resumed training has no step left, and so no end of its own."""
+        if self._average_model is not None:
+            self._copy_average_to_current(pl_module)

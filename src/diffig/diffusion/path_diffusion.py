@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from diffig.diffusion.prior import PathBatch, PathPrior
+from diffig.io import write_picture
 from diffig.optimisation import adamw_with_cosine
 
 
@@ -55,13 +56,10 @@ class PathDiffusion(LightningModule):
             self._picture(batch["clean"], samples)
 
     def _picture(self, true: Tensor, sampled: Tensor) -> None:
-        from torchvision.utils import save_image
-
         datamodule: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         folder = FilePath(self.trainer.default_root_dir) / "paths"
-        folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"step{self.global_step:06d}.png"
-        save_image(datamodule.picture(true.float(), sampled.float()), file)
+        write_picture(file, datamodule.picture(true.float(), sampled.float()))
         for logger in self.trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("paths (true above, sampled below)", [str(file)])

@@ -92,7 +92,7 @@ class PathPrior(nn.Module, ABC):
 
 def write_weights(module: nn.Module, target: FilePath, about: dict[str, Any], half: bool = False) -> None:
     """Write weights and a description of them to one safetensors file; a kill leaves the old file or the new."""
-    weights = {key: value.detach().cpu() for key, value in module.state_dict().items()}
+    weights = {**module.state_dict()}
     if half:
         weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
     write_tensors(target, weights, {"diffig": json.dumps(about)})

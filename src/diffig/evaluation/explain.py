@@ -14,7 +14,7 @@ from diffig.evaluation.explanation.asked import asked_of
 from diffig.evaluation.explanation.inputs import folder_names, sources_of
 from diffig.evaluation.explanation.one import explain_one
 from diffig.evaluation.explanation.page import write_list
-from diffig.io import write_text
+from diffig.io import DiskFull, write_text
 
 log = logging.getLogger("diffig")
 
@@ -60,6 +60,8 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
     for source, name in track(list(zip(sources, folder_names(sources, cfg.image), strict=True)), "images"):
         try:
             explain_one(cfg, asked, source, output / name)
+        except DiskFull:  # the next image would find no room either
+            raise
         except (ValueError, OSError) as error:
             log.error("%s is left out: %s", source, error)
             failures.append((str(source), str(error)))

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from diffig.evaluation.dashboard import Shown, send
 from diffig.evaluation.gallery import save_gallery
 from diffig.evaluation.rows import RowStore
-from diffig.io import write_json
+from diffig.io import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ def finish(
 
     output = Path(cfg.dirs.output)
     summary = summarise(rows)
-    summary.to_csv(output / "summary.csv", index=False)
+    write_text(output / "summary.csv", summary.to_csv(index=False))
     write_json(output / "classes.json", [str(name) for name in datamodule.class_names])
     log.info("summary\n%s", summary.to_string(index=False))
     picture = output / "attributions.png"

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from diffig.io import whole
+
 
 def heat(attributions: Tensor) -> Tensor:
     """Return signed maps `(B, H, W)` in [-1, 1]: channels summed, scaled by the 99th percentile of each image."""
@@ -53,5 +55,6 @@ def save_gallery(path: str | Path, images: Tensor, columns: dict[str, Tensor], n
     if picture is not None:
         bar = figure.colorbar(picture, cax=figure.add_axes((0.95, 0.3, 0.012, 0.4)), ticks=[-1, 0, 1])
         bar.ax.set_yticklabels(["against", "0", "for"], fontsize=7)
-    figure.savefig(path, dpi=130, bbox_inches="tight")
+    with whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=130, bbox_inches="tight")
     plt.close(figure)

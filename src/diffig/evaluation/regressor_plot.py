@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from diffig.io import whole
+
 
 def draw_correlation(folder: Path, picture: Path | None = None) -> Path | None:
     """Return the picture drawn from a training's `predictions.safetensors`, None where there are none.
@@ -38,6 +40,7 @@ def draw_correlation(folder: Path, picture: Path | None = None) -> Path | None:
     figure.supxlabel(f"true {about['quantity']} of {about['paths']} held-out paths", fontsize=9)
     figure.tight_layout()
     picture = folder / "correlation.png" if picture is None else picture
-    figure.savefig(picture, dpi=130)
+    with whole(picture) as partial:
+        figure.savefig(partial, format="png", dpi=130)
     plt.close(figure)
     return picture

@@ -79,10 +79,9 @@ class RowStore:
 
     def keep(self, index: int, attribution: Tensor, maps: Mapping[str, Tensor] | None = None) -> None:
         """Keep an attribution `(C, H, W)` for the picture, and a metric's maps `(H, W)` by title, in one file."""
-        file = self.folder / f"shown-{index}.safetensors"
         # Names keep the order of the titles, which a dictionary of tensors in a file does not.
         named = {f"map {place:03d} {title}": shown for place, (title, shown) in enumerate((maps or {}).items())}
-        write_tensors(file, {"attribution": attribution, **named})
+        write_tensors(self.folder / f"shown-{index}.safetensors", {"attribution": attribution, **named})
 
     def attributions(self) -> dict[int, Tensor]:
         """Return the kept attributions by dataset index."""

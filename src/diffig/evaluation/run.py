@@ -24,7 +24,7 @@ from diffig.evaluation.progress import in_terminal, progress
 from diffig.evaluation.rows import RowStore
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
-from diffig.evaluation.twins import find_twin, in_sweep, take_over
+from diffig.evaluation.twins import find_twin, in_sweep, marked, take_over
 from diffig.evaluation.writer import RowWriter
 from diffig.io import write_json, write_text
 
@@ -81,6 +81,8 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         module = Explainer(attributor, metrics, facts, cfg.target, datamodule.test_set.masks)
         trainer.predict(module, loader, return_predictions=False)
     trainer.strategy.barrier()
+    if trainer.is_global_zero and not marked(output, mark):  # killed between the two, the rows would have a false mark
+        (output / "fingerprint").unlink(missing_ok=True)
     rows = store.merge(set(indices))
     if trainer.is_global_zero:
         seconds = time.perf_counter() - start

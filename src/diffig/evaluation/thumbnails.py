@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diffig.io import whole
+from diffig.io import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,8 +118,7 @@ def _save(thumbnails: Thumbnails, file: Path) -> None:
     """Write a file, whole or not at all, with the rights of other files."""
     from safetensors.numpy import save
 
-    with whole(file) as partial:
-        partial.write_bytes(save({name: np.ascontiguousarray(column) for name, column in thumbnails._asdict().items()}))
+    write_bytes(file, save({name: np.ascontiguousarray(column) for name, column in thumbnails._asdict().items()}))
 
 
 def read_thumbnails(place: str | Path) -> Thumbnails | None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffig.io import write_json
+from diffig.io import whole, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +28,18 @@ def in_sweep() -> bool:
 
 def find_twin(output: Path, mark: str) -> Path | None:
     """Return a finished sibling folder of `output` with the fingerprint `mark`."""
-    for file in sorted(output.parent.glob("*/fingerprint")):
-        if file.parent != output and file.read_text() == mark and (file.parent / "rows.parquet").is_file():
-            return file.parent
+    for folder in sorted(file.parent for file in output.parent.glob("*/fingerprint")):
+        if folder != output and marked(folder, mark) and (folder / "rows.parquet").is_file():
+            return folder
     return None
+
+
+def marked(folder: Path, mark: str) -> bool:
+    """Return whether the finished rows of a folder have the fingerprint `mark`."""
+    try:
+        return (folder / "fingerprint").read_text() == mark
+    except OSError:
+        return False
 
 
 def take_over(twin: Path, output: Path) -> pd.DataFrame:
@@ -40,6 +48,7 @@ def take_over(twin: Path, output: Path) -> pd.DataFrame:
 
     for name in RESULTS:
         if (twin / name).is_file():
-            shutil.copy2(twin / name, output / name)
+            with whole(output / name) as partial:
+                shutil.copy2(twin / name, partial)
     write_json(output / TAKEN_OVER, {"from": twin.name})
     return pd.read_parquet(output / "rows.parquet")

@@ -29,7 +29,7 @@ def write_network(folder: str | FilePath, network: nn.Module) -> None:
     target = FilePath(folder)
     config = {key: value for key, value in dict(network.config).items() if not key.startswith("_")}  # type: ignore[arg-type]
     config = {"_class_name": type(network).__name__, "_diffusers_version": __version__, **config}
-    weights = {key: value.detach().float() for key, value in network.state_dict().items()}
+    weights = {key: value.float() for key, value in network.state_dict().items()}
     write_tensors(target / WEIGHTS, weights, {"format": "pt"})
     write_json(target / CONFIG, config)
 

@@ -16,6 +16,7 @@ from diffig.data.batch import Batch
 from diffig.data.module import ImageDataModule
 from diffig.diffusion.noising import GOLDEN
 from diffig.generative.image_diffusion import ImageDiffusion
+from diffig.io import write_picture
 from diffig.optimisation import adamw_with_cosine
 from diffig.randomness import Streams
 
@@ -110,7 +111,7 @@ class ImageDiffusionTraining(LightningModule):
 
     def _picture(self, images: Tensor) -> None:
         """Draw samples below real images, from the same noise at every validation."""
-        from torchvision.utils import make_grid, save_image
+        from torchvision.utils import make_grid
 
         noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(self.seed)).to(images)
         samples = self.diffusion.sample(noise, min(self.sample_steps, self.diffusion.levels))
@@ -118,9 +119,8 @@ class ImageDiffusionTraining(LightningModule):
         scale = max(1, 64 // images.shape[-1])
         grid = grid.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
         folder = FilePath(self.trainer.default_root_dir) / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"step{self.global_step:06d}.png"
-        save_image(grid, file)
+        write_picture(file, grid)
         for logger in self.trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("samples (real images above)", [str(file)])

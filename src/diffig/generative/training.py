@@ -16,6 +16,7 @@ from diffig.data.batch import Batch
 from diffig.data.module import ImageDataModule
 from diffig.generative.autoencoder import Autoencoder
 from diffig.generative.losses import kl_to_standard, laplacian_l1, measure_reconstruction, psnr, spread, ssim, stack
+from diffig.io import write_picture
 from diffig.optimisation import adamw_with_cosine
 from diffig.randomness import Streams
 
@@ -164,16 +165,15 @@ class AutoencoderTraining(LightningModule):
 
     def _picture(self, images: Tensor) -> None:
         """Draw originals above reconstructions: black, white and mean first, then images."""
-        from torchvision.utils import make_grid, save_image
+        from torchvision.utils import make_grid
 
         rows = torch.cat([images, self(images)]).float()
         grid = make_grid(rows, nrow=len(images), padding=1, pad_value=0.5)
         scale = max(1, 64 // images.shape[-1])
         grid = grid.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
         folder = FilePath(self.trainer.default_root_dir) / "reconstructions"
-        folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"step{self.global_step:06d}.png"
-        save_image(grid, file)
+        write_picture(file, grid)
         for logger in self.trainer.loggers:
             if hasattr(logger, "log_image"):
                 logger.log_image("reconstructions (originals above)", [str(file)])

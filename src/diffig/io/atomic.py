@@ -20,11 +20,39 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say it that write without Python's own files.
-FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
+FULL_WORDS = (
+    *("No space left on device", "Disk quota exceeded"),
+    *(f"os error {code})" for code in FULL),
+)
+MEMORY = "</torch_"  # what processes share in memory, of whose end PyTorch speaks like a disk's
 
 
 class DiskFull(OSError):
-    """There is no room for a file; the message is one line for a user."""
+    """A file has no room, which the message says in one line for a user; what lay at its place before still does."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(
+            f"{path} cannot be written: the disk is full, or your quota is used up; make room and run the same "
+            "command again"
+        )
+        self.path = Path(path)
+        self.errno = errno.ENOSPC
+
+    def __reduce__(self) -> tuple[type[DiskFull], tuple[Path]]:
+        """Say it once also where it comes from another process."""
+        return DiskFull, (self.path,)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error, or one that it came of, says that there is no room; some say it in words alone."""
+    found: BaseException | None = error
+    while found is not None:
+        said = str(found)
+        in_words = MEMORY not in said and any(words in said for words in FULL_WORDS)
+        if getattr(found, "errno", None) in FULL or in_words:
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 @contextmanager
@@ -42,10 +70,10 @@ def whole(path: str | Path, *, durable: bool = True, shared: bool = False, moves
         DiskFull: there is no room.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     own = "" if shared else f".{os.getpid()}-{secrets.token_hex(3)}"
     partial = target.with_name(f"{target.name}{own}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         if moves:
             if durable and partial.is_file():
@@ -54,10 +82,8 @@ def whole(path: str | Path, *, durable: bool = True, shared: bool = False, moves
     except BaseException as error:
         if moves and partial.is_file():
             partial.unlink()
-        if _is_full(error):
-            full = DiskFull(f"no space left for {target}: free some, or write elsewhere with dirs.output=...")
-            full.errno = errno.ENOSPC
-            raise full from error
+        if isinstance(error, Exception) and not isinstance(error, DiskFull) and is_full(error):
+            raise DiskFull(target) from error
         raise
 
 
@@ -79,12 +105,20 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all, with the rights of other files."""
+    """Write tensors from any device to a safetensors file, whole or not at all, with the rights of other files."""
     from safetensors.torch import save_file
 
     with whole(path) as partial:
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
         partial.chmod(0o644)
+
+
+def write_picture(path: str | Path, picture: Tensor) -> None:
+    """Write a picture `(C, H, W)` in [0, 1] as PNG, whole or not at all."""
+    from torchvision.utils import save_image
+
+    with whole(path) as partial:
+        save_image(picture, partial, format="png")
 
 
 def _sync(file: Path) -> None:
@@ -93,9 +127,3 @@ def _sync(file: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, DiskFull):
-        return False
-    return getattr(error, "errno", None) in FULL or any(words in str(error) for words in FULL_WORDS)

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from diffig.evaluation.report.figures.canvas import INK, LINE, MUTED, SERIES
+from diffig.io import whole
 
 
 class Track(NamedTuple):
@@ -70,7 +71,8 @@ def save_film(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str,
         frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]
     plt.close(figure)
     lasting = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [1000]
-    frames[0].save(file, save_all=True, append_images=frames[1:], duration=lasting, loop=0, optimize=True)
+    with whole(file) as partial:
+        frames[0].save(partial, "GIF", save_all=True, append_images=frames[1:], duration=lasting, loop=0, optimize=True)
 
 
 def save_strip(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str, shown: int = 8) -> None:
@@ -102,7 +104,8 @@ def save_strip(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str
     if rows > 1:
         curve.legend(fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=9)
-    figure.savefig(file, dpi=130)
+    with whole(file) as partial:
+        figure.savefig(partial, format="png", dpi=130)
     plt.close(figure)
 
 

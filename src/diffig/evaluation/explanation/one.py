@@ -65,7 +65,7 @@ def explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) 
         "environment": environment(),
     }
     write_json(folder / "summary.json", summary)
-    kept = {"image": image[0].contiguous(), "attribution": maps[first.name].contiguous()}
+    kept = {"image": image[0], "attribution": maps[first.name]}
     if len(maps) > 1:
         kept |= {f"attribution.{method}": attribution.clone() for method, attribution in maps.items()}
     write_tensors(folder / "attribution.safetensors", kept)

@@ -120,7 +120,6 @@ def _build(
     if not comparisons:
         raise ValueError(refused[0])
     folder = output_folder(output, found)
-    folder.mkdir(parents=True, exist_ok=True)
     files = write_tables(folder, comparisons, formats)
     html = None
     if "html" in formats:

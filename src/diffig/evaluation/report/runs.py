@@ -70,8 +70,10 @@ def _yaml(path: Path) -> Any:
 
 def _is_evaluation(folder: Path) -> bool:
     """False for folders of other programs (a training run has no rows either)."""
-    hydra = (_yaml(folder / ".hydra" / "hydra.yaml") or {}).get("hydra") or {}
-    return str((hydra.get("job") or {}).get("config_name") or "evaluate") == "evaluate"
+    found = _yaml(folder / ".hydra" / "hydra.yaml")
+    for key in ("hydra", "job", "config_name"):  # of a job that was killed at its start, the file may be cut short
+        found = found.get(key) if isinstance(found, dict) else None
+    return found is None or found == "evaluate"
 
 
 def _last_words(folder: Path) -> str:
