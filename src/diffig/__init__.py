@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from diffig.version import __version__
+
 if TYPE_CHECKING:
     from diffig import (
         attribution,
@@ -116,7 +118,6 @@ if TYPE_CHECKING:
         ScoreFunction,
     )
 
-__version__ = "0.1.0"
 
 # Type checkers read this list and the imports above, Python the two tables below; a test holds them equal.
 __all__ = [

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffig.evaluation.rows import read_table
 from diffig.io import write_json
 
 if TYPE_CHECKING:
@@ -36,10 +37,8 @@ def find_twin(output: Path, mark: str) -> Path | None:
 
 def take_over(twin: Path, output: Path) -> pd.DataFrame:
     """Return the rows of a twin; its results lie in `output` then, with `taken_over.json` that names it."""
-    import pandas as pd
-
     for name in RESULTS:
         if (twin / name).is_file():
             shutil.copy2(twin / name, output / name)
     write_json(output / TAKEN_OVER, {"from": twin.name})
-    return pd.read_parquet(output / "rows.parquet")
+    return read_table(output / "rows.parquet")

@@ -1,5 +1,16 @@
-"""How files are written: whole or not at all."""
+"""How files are written, whole or not at all, and which versions of them are read."""
 
 from diffig.io.atomic import DiskFull, whole, write_bytes, write_json, write_tensors, write_text
+from diffig.io.versions import KEY, NewerFormat, check_version
 
-__all__ = ["DiskFull", "whole", "write_bytes", "write_json", "write_tensors", "write_text"]
+__all__ = [
+    "KEY",
+    "DiskFull",
+    "NewerFormat",
+    "check_version",
+    "whole",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+    "write_text",
+]
