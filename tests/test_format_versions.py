@@ -34,7 +34,7 @@ def newer(place: str, what: str, version: int = 2) -> str:
     """The line that a file of the next version gets."""
     return (
         rf"^\S*{place} is {what} of format version {version}, and diffig {__version__} reads up to {version - 1}; "
-        r"upgrade diffig \(pip install --upgrade diffig\) to read it$"
+        r"upgrade diffig to read it$"
     )
 
 

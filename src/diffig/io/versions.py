@@ -37,7 +37,7 @@ def check_version(about: Mapping[str, Any], place: str | Path, what: str, reads:
         raise ValueError(f"{place} states {KEY}={version!r}, which is none; write it again")
     if version > reads:
         raise NewerFormat(
-            f"{place} is {what} of format version {version}, and diffig {__version__} reads up to {reads}; "
-            "upgrade diffig (pip install --upgrade diffig) to read it"
+            f"{place} is {what} of format version {version}, and diffig {__version__} reads up to {reads}; upgrade "
+            "diffig to read it"
         )
     return version
