@@ -147,7 +147,11 @@ def test_diffusers_reads_what_is_saved(tiny: ImageDiffusion, images: torch.Tenso
     from diffusers import DDPMPipeline
 
     tiny.save(tmp_path, {"steps": 7})
-    assert json.loads((tmp_path / "diffig.json").read_text()) == {"image_channels": 3, "facts": {"steps": 7}}
+    assert json.loads((tmp_path / "diffig.json").read_text()) == {
+        "format_version": 1,
+        "image_channels": 3,
+        "facts": {"steps": 7},
+    }
     pipeline = DDPMPipeline.from_pretrained(tmp_path, local_files_only=True)
     assert pipeline.scheduler.config.prediction_type == "v_prediction"
     assert torch.equal(pipeline.unet(images, 11).sample, tiny.unet(images, 11).sample)

@@ -45,7 +45,11 @@ def test_the_wheel_holds_configs_weights_and_the_report_template(wheel: Path) ->
     sources = [file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     missing = {f"diffig/{file.relative_to(package).as_posix()}" for file in sources} - names
     assert not missing
-    assert {"diffig/diffusion/field_prior.safetensors", "diffig/evaluation/template.html.j2"} <= names
+    assert {
+        "diffig/py.typed",
+        "diffig/diffusion/field_prior.safetensors",
+        "diffig/evaluation/template.html.j2",
+    } <= names
     assert not [name for name in names if name.startswith(("tests", "outputs"))]
 
 

@@ -13,7 +13,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from diffig.io import whole
+from diffig.io import KEY, check_version, whole
+
+CHECKPOINT_VERSION = 1
 
 
 class Checkpoints(ModelCheckpoint):
@@ -46,6 +48,17 @@ class Checkpoints(ModelCheckpoint):
         self.minutes = minutes
         self._step, self._whole, self._written = 0, True, time.monotonic()
         self._validated = False
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """State the version of what is written."""
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        checkpoint["diffig"] = {KEY: CHECKPOINT_VERSION}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of a later diffig, which cannot be gone on from."""
+        super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        place = trainer.ckpt_path or "this checkpoint"
+        check_version(checkpoint.get("diffig", {}), place, "a training's checkpoint", CHECKPOINT_VERSION)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""

@@ -1,5 +1,6 @@
 """Loading weights from a file, and saying clearly why a file does not fit."""
 
+import json
 import pickle
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from diffig.classifiers.base import Classifier
-from diffig.io import write_tensors
+from diffig.io import KEY, check_version, write_tensors
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin")
 CONTAINERS = ("state_dict", "model_state_dict", "model")
 # What DataParallel, torch.compile, Lightning modules and wrappers put before the names of a network.
 PREFIXES = ("module.", "_orig_mod.", "classifier.", "model.", "net.")
 SHOWN = 3
+WEIGHTS_VERSION = 1
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -69,7 +71,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: nothing at ``path``.
-        ValueError: a folder, another kind of file, or a corrupt one.
+        ValueError: a folder, another kind of file, a corrupt one, or one of a later diffig.
     """
     if path.is_dir():
         raise ValueError(f"checkpoint {path} is a folder; set classifier.checkpoint to the weights file inside it")
@@ -79,13 +81,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         allowed = " ".join((".safetensors", *TORCH_SUFFIXES))
         raise ValueError(f"checkpoint {path} ends in {path.suffix!r}; allowed: {allowed}")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
 
         try:
-            return load_file(path)
+            with safe_open(path, framework="pt") as opened:
+                ours = (opened.metadata() or {}).get("diffig")
+                about = json.loads(ours) if ours else {}
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(_corrupt(path, error)) from error
+        check_version(about, path, "a classifier's weights", WEIGHTS_VERSION)
+        return tensors
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -135,7 +141,7 @@ def without_prefixes(state: dict[str, Tensor], module: nn.Module) -> dict[str, T
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write the module's state to ``path`` (.safetensors); readers see the old file or the whole new one."""
-    write_tensors(path, module.state_dict())
+    write_tensors(path, module.state_dict(), {"diffig": json.dumps({KEY: WEIGHTS_VERSION})})
 
 
 def _describe(module: nn.Module) -> str:

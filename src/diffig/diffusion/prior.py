@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from diffig.diffusion.noise import NoiseSchedule, Prediction, clean_of, target
-from diffig.io import write_tensors
+from diffig.io import KEY, check_version, write_tensors
 
 PathBatch = dict[str, Tensor]
+WEIGHTS_VERSION = 1
 
 
 class PathPrior(nn.Module, ABC):
@@ -95,7 +96,7 @@ def write_weights(module: nn.Module, target: FilePath, about: dict[str, Any], ha
     weights = {**module.state_dict()}
     if half:
         weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-    write_tensors(target, weights, {"diffig": json.dumps(about)})
+    write_tensors(target, weights, {"diffig": json.dumps({KEY: WEIGHTS_VERSION, **about})})
 
 
 def read_weights(path: FilePath, what: str, advice: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -107,7 +108,7 @@ def read_weights(path: FilePath, what: str, advice: str) -> tuple[dict[str, Any]
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is broken or holds something else.
+        ValueError: it is broken, holds something else or is of a later diffig.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -116,6 +117,7 @@ def read_weights(path: FilePath, what: str, advice: str) -> tuple[dict[str, Any]
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["diffig"])
+            check_version(about, path, f"a {what}", WEIGHTS_VERSION)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is no {what} ({type(error).__name__}: {error}); {advice}") from error

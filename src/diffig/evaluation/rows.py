@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffig.io import whole, write_tensors, write_text
+from diffig.io import KEY as VERSION
+from diffig.io import check_version, whole, write_tensors, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+ROWS_VERSION = 1
 COLUMNS = (
     "dataset",
     "image_index",
@@ -68,13 +70,13 @@ class RowStore:
         first, last = table[0]["image_index"], table[-1]["image_index"]
         file = self.folder / f"{kind}-{first}-{last}-{rank}.parquet"
         with whole(file) as partial:
-            pd.DataFrame(table).to_parquet(partial, index=False)
+            _write_table(pd.DataFrame(table), partial)
 
     def read(self, kind: str = "rows") -> pd.DataFrame:
         """Return all parts so far as one table; empty where there are none."""
         import pandas as pd
 
-        parts = [pd.read_parquet(file) for file in sorted(self.folder.glob(f"{kind}-*.parquet"))]
+        parts = [read_table(file) for file in sorted(self.folder.glob(f"{kind}-*.parquet"))]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"image_index": []})
 
     def keep(self, index: int, attribution: Tensor, maps: Mapping[str, Tensor] | None = None) -> None:
@@ -128,7 +130,28 @@ class RowStore:
             file = self.output / f"{kind}.parquet"
             if len(table):
                 with whole(file) as partial:
-                    table.to_parquet(partial, index=False)
+                    _write_table(table, partial)
             else:  # of another configuration that has run here before
                 file.unlink(missing_ok=True)
         return rows
+
+
+def _write_table(table: pd.DataFrame, file: Path) -> None:
+    """Write rows or curves; their version stands in the file's metadata, where no column is in its way."""
+    stated = table.copy(deep=False)
+    stated.attrs = {VERSION: ROWS_VERSION}
+    stated.to_parquet(file, index=False)
+
+
+def read_table(file: str | Path) -> pd.DataFrame:
+    """Return the rows or curves of a file.
+
+    Raises:
+        NewerFormat: it is of a later diffig.
+    """
+    import pandas as pd
+
+    table = pd.read_parquet(file)
+    check_version(table.attrs, file, "a table of results", ROWS_VERSION)
+    table.attrs = {}
+    return table

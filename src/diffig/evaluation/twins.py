@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffig.evaluation.rows import read_table
 from diffig.io import whole, write_json
 
 if TYPE_CHECKING:
@@ -44,11 +45,9 @@ def marked(folder: Path, mark: str) -> bool:
 
 def take_over(twin: Path, output: Path) -> pd.DataFrame:
     """Return the rows of a twin; its results lie in `output` then, with `taken_over.json` that names it."""
-    import pandas as pd
-
     for name in RESULTS:
         if (twin / name).is_file():
             with whole(output / name) as partial:
                 shutil.copy2(twin / name, partial)
     write_json(output / TAKEN_OVER, {"from": twin.name})
-    return pd.read_parquet(output / "rows.parquet")
+    return read_table(output / "rows.parquet")

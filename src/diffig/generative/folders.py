@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from diffig.io import write_json, write_tensors
+from diffig.io import KEY, check_version, write_json, write_tensors
 
 CONFIG, WEIGHTS, ABOUT = "config.json", "diffusion_pytorch_model.safetensors", "diffig.json"
+FOLDER_VERSION = 1
 
 SUBFOLDERS = ("vae", "movq", "autoencoder")  # where pipelines and our trainings keep theirs
 CLASSES = ("AutoencoderKL", "VQModel")
@@ -19,7 +20,21 @@ CLASSES = ("AutoencoderKL", "VQModel")
 def write_folder(folder: str | FilePath, vae: nn.Module, about: dict[str, Any]) -> None:
     """Write weights, config and description of an autoencoder."""
     write_network(folder, vae)
-    write_json(FilePath(folder) / ABOUT, about)
+    write_about(folder, about)
+
+
+def write_about(folder: str | FilePath, about: dict[str, Any]) -> None:
+    """Write the description of a folder, with its version."""
+    write_json(FilePath(folder) / ABOUT, {KEY: FOLDER_VERSION, **about})
+
+
+def read_about(folder: FilePath) -> dict[str, Any] | None:
+    """Return the description of a folder, None where it has none; NewerFormat where a later diffig wrote it."""
+    if not (folder / ABOUT).is_file():
+        return None
+    about = read_json(folder / ABOUT)
+    check_version(about, folder / ABOUT, "the description of a network", FOLDER_VERSION)
+    return {key: value for key, value in about.items() if key != KEY}
 
 
 def write_network(folder: str | FilePath, network: nn.Module) -> None:
@@ -37,6 +52,7 @@ def write_network(folder: str | FilePath, network: nn.Module) -> None:
 def read_folder(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:
     """Return the network of a folder and its description: `mean`, `std`, `image_channels`, `facts`."""
     folder = _locate(FilePath(path))
+    described = read_about(folder)
     config = read_json(folder / CONFIG)
     kind = config.get("_class_name")
     if kind not in CLASSES:
@@ -45,7 +61,7 @@ def read_folder(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:
             "give autoencoder.path of such a folder, e.g. the vae folder of a Stable Diffusion pipeline"
         )
     vae = read_network(folder, kind)
-    about = read_json(folder / ABOUT) if (folder / ABOUT).is_file() else _described_by(dict(vae.config))  # type: ignore[arg-type]
+    about = _described_by(dict(vae.config)) if described is None else described  # type: ignore[arg-type]
     missing = [key for key in ("mean", "std", "image_channels") if key not in about]
     if missing:
         raise ValueError(

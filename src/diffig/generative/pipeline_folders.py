@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from diffig.generative.folders import ABOUT, CONFIG, read_json, read_network, write_network
+from diffig.generative.folders import CONFIG, read_about, read_json, read_network, write_about, write_network
 from diffig.io import write_json
 
 UNET, SCHEDULER = "unet", "scheduler"
@@ -35,7 +35,7 @@ def write_pipeline(folder: str | FilePath, unet: nn.Module, schedule: dict[str, 
     write_json(target / SCHEDULER / SCHEDULE, {"_class_name": "DDPMScheduler", **version, **schedule})
     parts = {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
     write_json(target / "model_index.json", {"_class_name": "DDPMPipeline", **version, **parts})
-    write_json(target / ABOUT, about)
+    write_about(target, about)
 
 
 def read_pipeline(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:
@@ -46,6 +46,7 @@ def read_pipeline(path: str | FilePath) -> tuple[nn.Module, dict[str, Any]]:
         ValueError: another class, a conditional model, weights that do not fit, or unreadable files.
     """
     folder = _locate(FilePath(path))
+    read_about(folder)  # which a later diffig may have written
     config = read_json(folder / UNET / CONFIG)
     kind = config.get("_class_name")
     if kind != "UNet2DModel":

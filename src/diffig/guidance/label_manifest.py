@@ -12,6 +12,8 @@ import torch
 from diffig.guidance.label_settings import differences, plain, read_json
 from diffig.guidance.label_store import (
     COUNTED,
+    LABELS,
+    LABELS_VERSION,
     SETTINGS,
     SPLITS,
     LabelStore,
@@ -20,7 +22,7 @@ from diffig.guidance.label_store import (
     read_shard,
     shard_file,
 )
-from diffig.io import write_json
+from diffig.io import KEY, check_version, write_json
 
 MANIFEST = "manifest.json"
 
@@ -37,6 +39,7 @@ def write_manifest(store: LabelStore, facts: Mapping[str, Any]) -> None:
         for name, value in read_shard(store.file(*key), store.fingerprint)[1].items():
             total[name] += value
     about = {
+        KEY: LABELS_VERSION,
         "count": store.counts,
         "shard_size": store.shard_size,
         **facts,
@@ -63,7 +66,7 @@ def read_manifest(folder: str | FilePath, depends: Mapping[str, Any] | None = No
 
     Raises:
         FileNotFoundError: there is none; the labels are not there or not complete.
-        ValueError: the labels are of other settings; says which.
+        ValueError: the labels are of other settings or of a later diffig; says which.
     """
     folder = FilePath(folder)
     file = folder / MANIFEST
@@ -74,6 +77,7 @@ def read_manifest(folder: str | FilePath, depends: Mapping[str, Any] | None = No
             "dirs.output (it goes on where it stopped)"
         )
     about = read_json(file)
+    check_version(about, file, LABELS, LABELS_VERSION)
     wanted = plain(depends or {})
     there = {key: about["depends"].get(key) for key in wanted}
     if there != wanted:

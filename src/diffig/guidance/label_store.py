@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from diffig.guidance.label_settings import differences, fingerprint, plain, read_json
-from diffig.io import write_json, write_tensors
+from diffig.io import KEY, NewerFormat, check_version, write_json, write_tensors
 
 log = logging.getLogger(__name__)
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SETTINGS = "settings.json"
+LABELS, LABELS_VERSION = "a file of labels of paths", 1
 COUNTED = ("forward_images", "backward_images", "milliseconds")
 
 
@@ -69,11 +70,13 @@ class LabelStore:
         """Make the folder.
 
         Raises:
-            ValueError: it holds labels of other settings; says which.
+            ValueError: it holds labels of other settings or of a later diffig; says which.
         """
         mark = self.folder / SETTINGS
         if mark.is_file():
             there = read_json(mark)
+            check_version(there, mark, LABELS, LABELS_VERSION)
+            there.pop(KEY, None)
             if there != self.depends:
                 raise ValueError(
                     f"{self.folder} holds labels of other settings: {differences(there, self.depends)}; write to "
@@ -81,15 +84,17 @@ class LabelStore:
                 )
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(mark, self.depends)
+        write_json(mark, {KEY: LABELS_VERSION, **self.depends})
 
     def shard(self, split: Split, number: int) -> LabelTable | None:
-        """Return a shard, None where it is absent or has to be made anew (which is logged)."""
+        """Return a shard, None where it is absent or has to be made anew (which is logged); a newer one is not."""
         file, wanted = self.file(split, number), torch.tensor(self.numbers(split, number))
         if not file.is_file():
             return None
         try:
             table, _ = read_shard(file, self.fingerprint)
+        except NewerFormat:
+            raise
         except ValueError as error:
             log.warning("%s; it is made again", error)
             return None
@@ -100,7 +105,7 @@ class LabelStore:
 
     def write(self, split: Split, number: int, table: LabelTable, cost: Mapping[str, int]) -> None:
         """Write a shard and what it cost, whole or not at all."""
-        about = {"fingerprint": self.fingerprint, "cost": {key: int(cost[key]) for key in COUNTED}}
+        about = {KEY: LABELS_VERSION, "fingerprint": self.fingerprint, "cost": {key: int(cost[key]) for key in COUNTED}}
         columns = {name: column.clone() for name, column in table._asdict().items()}  # views cannot be written
         write_tensors(self.file(split, number), columns, {"diffig": json.dumps(about)})
 
@@ -115,13 +120,21 @@ def shard_file(folder: FilePath, split: Split, number: int) -> FilePath:
 
 
 def read_shard(file: FilePath, mark: str) -> tuple[LabelTable, dict[str, int]]:
-    """Return the labels of one file and what they cost; ValueError where it is absent, broken or of other settings."""
+    """Return the labels of one file and what they cost.
+
+    Raises:
+        NewerFormat: it is of a later diffig.
+        ValueError: it is absent, broken or of other settings.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {})["diffig"])
+            check_version(about, file, LABELS, LABELS_VERSION)
             table = LabelTable(*(opened.get_tensor(name) for name in LabelTable._fields))
+    except NewerFormat:
+        raise
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if str(error) else type(error).__name__
         raise ValueError(f"shard {file} is broken or absent ({reason})") from error

@@ -1,4 +1,4 @@
-"""How files are written: whole or not at all, and one sentence for a full disk."""
+"""How files are written, whole or not at all, and which versions of them are read."""
 
 from diffig.io.atomic import (
     DiskFull,
@@ -10,9 +10,13 @@ from diffig.io.atomic import (
     write_tensors,
     write_text,
 )
+from diffig.io.versions import KEY, NewerFormat, check_version
 
 __all__ = [
+    "KEY",
     "DiskFull",
+    "NewerFormat",
+    "check_version",
     "is_full",
     "whole",
     "write_bytes",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffig.evaluation.dashboard.curves import draw_curves, removal_curves
 from diffig.evaluation.gallery import heat
+from diffig.evaluation.rows import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ def send(logger: Any, output: Path, summary: pd.DataFrame, rows: pd.DataFrame, s
     costs = {name: float(summary[name].mean()) for name in ("forward_images", "backward_images", "seconds")}
     told: dict[str, Any] = {**means, **costs, "rows": wandb.Table(dataframe=rows)}
     file = output / "curves.parquet"
-    points = removal_curves(pd.read_parquet(file)) if file.is_file() else pd.DataFrame()
+    points = removal_curves(read_table(file)) if file.is_file() else pd.DataFrame()
     for name in ("attributions", "randomization"):
         if (output / f"{name}.png").is_file():
             told[name] = wandb.Image(str(output / f"{name}.png"))

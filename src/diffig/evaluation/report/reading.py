@@ -10,6 +10,7 @@ import numpy as np
 
 from diffig.evaluation.report.families import family_of
 from diffig.evaluation.report.settings import COMPARISON, GUIDANCE, LATER, SETTING, guidance_columns
+from diffig.evaluation.rows import read_table
 from diffig.evaluation.twins import TAKEN_OVER
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ def read_rows(files: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
     Guidance strengths that a file does not name are 0. Rows that occur twice with equal values are kept once.
 
     Raises:
-        ValueError: if a file lacks columns, or if two rows share a key and disagree.
+        ValueError: if a file lacks columns or is of a later diffig, or if two rows share a key and disagree.
     """
     import pandas as pd
 
     frames = []
     for file in files:
-        frame = pd.read_parquet(file)
+        frame = read_table(file)
         missing = [column for column in REQUIRED if column not in frame.columns]
         if missing:
             raise ValueError(f"{file} lacks the columns {missing}; write it again with diffig-evaluate.")
@@ -144,7 +145,7 @@ def read_curves(row_files: list[Path], rows: pd.DataFrame) -> pd.DataFrame | Non
         path = file.with_name("curves.parquet")
         if not path.exists():
             continue
-        curves = pd.read_parquet(path)
+        curves = read_table(path)
         own = rows[rows["run"] == str(file.parent)]
         for key in [*COMPARISON, *SETTING, *guidance_columns(rows)]:
             if key not in curves.columns:
