@@ -23,6 +23,8 @@ _HOMES = {
     "RandomAttribution": "diffig.attribution",
     "integrate": "diffig.attribution",
     "from_config": "diffig.config",
+    "DiffIG": "diffig.notebook.explainer",
+    "explainer": "diffig.notebook.explainer",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
