@@ -25,6 +25,9 @@ _HOMES = {
     "from_config": "diffig.config",
     "DiffIG": "diffig.notebook.explainer",
     "explainer": "diffig.notebook.explainer",
+    "plot": "diffig.notebook.plots",
+    "compare": "diffig.notebook.plots",
+    "evaluate": "diffig.notebook.measure",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

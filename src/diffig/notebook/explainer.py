@@ -110,27 +110,27 @@ class Explainer:
             options: what only some methods take, such as field DiffIG's `region`.
         """
         check_captum(options, self.name)
-        given = self._read(inputs)
+        given = self.read(inputs)
         integral = self._explain(given, baselines, target, n_steps, indices, options)
         attribution = given.restored(integral.attribution)
         return (attribution, integral.gap) if return_convergence_delta else attribution
 
     def picture(self, image: Any) -> Tensor:
         """Return the image as it is explained, a tensor in [0, 1] of the layout that its map has."""
-        given = self._read(image)
+        given = self.read(image)
         return given.restored(given.batch)
 
     def predict(self, image: Any) -> Tensor:
         """Return the logits `(B, K)` of an image or a batch."""
         with _lock(self.classifier.net):
-            return self._score(self.classifier).logits(self._read(image).batch)
+            return self.score(self.classifier).logits(self.read(image).batch)
 
     def estimate(self, image: Any, n_steps: int | None = None) -> Estimate:
         """Return about what explaining the image or batch costs, from one timed forward and backward pass."""
-        given = self._read(image)
+        given = self.read(image)
         with _lock(self.classifier.net):
             outputs = max(2, self._number_of_outputs(given.batch))
-            return estimated(self._method(n_steps), self._score(self.classifier), given.batch, outputs)
+            return estimated(self.method(given.batch, n_steps), self.score(self.classifier), given.batch, outputs)
 
     def __repr__(self) -> str:
         own = f"preset={self.preset!r}" if self.preset else repr(self.name)
@@ -145,7 +145,7 @@ class Explainer:
         ]
         return f"{type(self).__name__}({', '.join(facts)})"
 
-    def _read(self, image: Any) -> Given:
+    def read(self, image: Any) -> Given:
         given = read_images(image, self.preprocessing.framing, self.channels)
         return given._replace(batch=given.batch.to(self.classifier.device))
 
@@ -163,16 +163,16 @@ class Explainer:
         indices: Tensor | None,
         options: dict[str, Any],
     ) -> Integral:
-        images, method = given.batch, self._method(steps)
+        images, method = given.batch, self.method(given.batch, steps)
         indices = torch.arange(len(images)) if indices is None else indices
         if baselines is not None and not isinstance(baselines, int | float):
-            baselines = self._read(baselines).batch.expand_as(images)
+            baselines = self.read(baselines).batch.expand_as(images)
         with _lock(self.classifier.net):
-            targets = self._targets(target, images)
-            parts = list(self._parts(targets))
+            targets = self.targets(target, images)
+            parts = list(self.parts(targets))
             results = []
             for part in tracked(parts, self.name, self.progress):
-                method.score = self._score(part.classifier)
+                method.score = self.score(part.classifier)
                 some = {key: _rows(value, part.rows, images) for key, value in options.items()}
                 start = _rows(baselines, part.rows, images)
                 results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))
@@ -180,16 +180,16 @@ class Explainer:
         back = torch.cat([part.rows for part in parts]).argsort()
         return Integral(*(torch.cat(values)[back] for values in zip(*results, strict=True)))
 
-    def _targets(self, target: Any, images: Tensor) -> Tensor:
+    def targets(self, target: Any, images: Tensor) -> Tensor:
         outputs = self._number_of_outputs(images)
         if target is None:
-            score = self._score(self.classifier)
+            score = self.score(self.classifier)
             targets = score.logits(images).argmax(1)
             self.cost += score.cost
             return targets
         return targets_of(target, len(images), self.categories, max(2, outputs)).to(images.device)
 
-    def _parts(self, targets: Tensor) -> Iterator[Part]:
+    def parts(self, targets: Tensor) -> Iterator[Part]:
         labels = targets.unique().tolist() if self.multi_label and self._outputs != 1 else [None]
         for label in labels:
             all_rows = torch.arange(len(targets), device=targets.device)
@@ -197,15 +197,17 @@ class Explainer:
             for rows in (all_rows if label is None else all_rows[targets == label]).split(self.batch_size):
                 yield Part(rows, classifier, targets[rows] if label is None else torch.zeros_like(rows))
 
-    def _method(self, steps: int | None) -> Attributor:
-        """The method, by itself, so that threads do not share its score."""
-        if steps is None:
-            return copy.copy(self.attributor)
-        if not hasattr(self.attributor, "steps"):
+    def method(self, images: Tensor, steps: int | None = None) -> Attributor:
+        """Return a method that shares nothing that changes: its score is what these images' outputs ask for."""
+        if steps is not None and not hasattr(self.attributor, "steps"):
             raise ValueError(f"{self.name} takes no steps; leave n_steps out")
-        return self.recipe.with_steps(steps).build(self.attributor.score)
+        self._number_of_outputs(images)
+        score = self.score(self.classifier)
+        own = copy.copy(self.attributor) if steps is None else self.recipe.with_steps(steps).build(score)
+        own.score = score
+        return own
 
-    def _score(self, classifier: Network | OneLabel) -> ScoreFunction:
+    def score(self, classifier: Network | OneLabel) -> ScoreFunction:
         sigmoid = self.multi_label or self._outputs == 1
         own: Objective = "probability" if sigmoid else self.attributor.score.objective
         return ScoreFunction(classifier, self.objective or own, self.chunk_size)
