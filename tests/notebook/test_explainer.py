@@ -100,8 +100,8 @@ def test_normalisation_goes_inside_the_classifier() -> None:
     for preprocess in told:
         explain = ig(net, preprocess)
         torch.testing.assert_close(explain.attribute(images, target=1), expected)
-        torch.testing.assert_close(explain.classifier.mean.flatten(), torch.tensor(MEAN), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(explain.classifier.std.flatten(), torch.tensor(STD), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(explain.subject.classifier.mean.flatten(), torch.tensor(MEAN), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(explain.subject.classifier.std.flatten(), torch.tensor(STD), rtol=1e-4, atol=1e-5)
     net.pretrained_cfg = {"mean": MEAN, "std": STD}
     torch.testing.assert_close(ig(net).attribute(images, target=1), expected)
     torch.testing.assert_close(ig(Classifier(SoftplusNet(), MEAN, STD)).attribute(images, target=1), expected)
@@ -119,8 +119,8 @@ def test_photographs_are_framed_as_the_weights_of_torchvision_say(tmp_path: Path
     for image in (picture, tmp_path / "photo.png", str(tmp_path / "photo.png")):
         shown = explain.picture(image)
         assert shown.shape == (3, 224, 224)
-        torch.testing.assert_close(explain.preprocessing.inside(shown), expected)
-    assert explain.categories[207] == "golden retriever"
+        torch.testing.assert_close(explain.subject.preprocessing.inside(shown), expected)
+    assert explain.subject.categories[207] == "golden retriever"
 
 
 def test_every_kind_of_image_gets_its_map_in_its_own_layout(tmp_path: Path) -> None:
@@ -302,6 +302,7 @@ ERRORS = {
         lambda: ig(SoftplusNet()).attribute(photos(), additional_forward_args=(1,)),
         "wrap the model in a module",
     ),
+    "no argument": (lambda: ig(SoftplusNet()).attribute(photos(), stepz=4), "ig takes no 'stepz'"),
     "no steps": (lambda: diffig.explainer("gradient", SoftplusNet()).attribute(photos(), n_steps=5), "takes no steps"),
     "dictionary": (
         lambda: ig(Returns(lambda logits: {"a": logits, "b": logits})).attribute(photos()),

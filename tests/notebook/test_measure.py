@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import SoftplusNet
 
 import diffig
+from conftest import SoftplusNet
 from diffig.config import compose
 from diffig.evaluation.preparation import prepare
 from diffig.evaluation.rows import COLUMNS
@@ -101,7 +101,7 @@ def test_where_paths_began_may_be_told(suite: MetricSuite) -> None:
 
 def test_mistakes_are_told(suite: MetricSuite) -> None:
     net, images = SoftplusNet(), torch.rand(2, 3, 9, 9)
-    with pytest.raises(ValueError, match="metrics='all' is unknown; choose one of .*default"):
+    with pytest.raises(ValueError, match=r"metrics='all' is unknown; choose one of .*default"):
         diffig.evaluate(net, images, images, 1, "all")
     with pytest.raises(ValueError, match="attributions 'given' have shape"):
         diffig.evaluate(net, images, images[..., :5], 1, suite)

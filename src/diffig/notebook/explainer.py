@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import copy
-import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
-from weakref import WeakKeyDictionary
+import inspect
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.integrate import Integral
-from diffig.calls import check_module
+from diffig.checks import check_options
 from diffig.notebook.estimate import Estimate, estimated
-from diffig.notebook.images import Given, read_images
-from diffig.notebook.network import Network, OneLabel
 from diffig.notebook.options import Preset, check_captum, recipe_of
-from diffig.notebook.preprocessing import preprocessing_of
 from diffig.notebook.progress import tracked
-from diffig.notebook.targets import categories_of, targets_of
+from diffig.notebook.subject import Subject
 from diffig.scores import Cost, Objective, ScoreFunction
-
-_BORROWED: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-"""A model is explained by one thread at a time: its modes and hooks change meanwhile."""
-
-
-class Part(NamedTuple):
-    """Images that are explained together: their places in the batch, the classifier, and their classes for it."""
-
-    rows: Tensor
-    classifier: Network | OneLabel
-    targets: Tensor
 
 
 class Explainer:
@@ -69,17 +54,10 @@ class Explainer:
         preset: Preset | None = None,
         **options: Any,
     ) -> None:
-        check_module(model)
-        self.recipe, self.preset = recipe_of(method, preset, options), preset
-        self.channels = channels_of(model)
-        self.preprocessing = preprocessing_of(preprocess, model, self.channels)
-        self.classifier = Network(model, self.preprocessing)
-        self.categories = categories_of(categories, self.preprocessing.categories, model)
-        self.multi_label, self.objective, self.chunk_size = multi_label, objective, chunk_size
-        self.batch_size, self.progress = batch_size, progress
-        self.attributor = self.recipe.build(ScoreFunction(self.classifier, objective, chunk_size))
+        self.subject = Subject(model, preprocess, multi_label, categories, objective, chunk_size, batch_size)
+        self.recipe, self.preset, self.progress = recipe_of(method, preset, options), preset, progress
+        self.attributor = self.recipe.build(ScoreFunction(self.subject.classifier, objective, chunk_size))
         self.cost = Cost()
-        self._outputs: int | None = None
 
     @property
     def name(self) -> str:
@@ -110,107 +88,77 @@ class Explainer:
             options: what only some methods take, such as field DiffIG's `region`.
         """
         check_captum(options, self.name)
-        given = self.read(inputs)
-        integral = self._explain(given, baselines, target, n_steps, indices, options)
+        check_options(sorted(set(options) - set(inspect.signature(self.attributor.explain).parameters)), self.name)
+        given = self.subject.read(inputs)
+        if baselines is not None and not isinstance(baselines, int | float):
+            baselines = self.subject.read(baselines).batch.expand_as(given.batch)
+        with self.subject.lock:
+            method = self.method(given.batch, n_steps)
+            integral = self._explain(method, given.batch, baselines, target, indices, options)
         attribution = given.restored(integral.attribution)
         return (attribution, integral.gap) if return_convergence_delta else attribution
 
     def picture(self, image: Any) -> Tensor:
         """Return the image as it is explained, a tensor in [0, 1] of the layout that its map has."""
-        given = self.read(image)
+        given = self.subject.read(image)
         return given.restored(given.batch)
 
     def predict(self, image: Any) -> Tensor:
         """Return the logits `(B, K)` of an image or a batch."""
-        with _lock(self.classifier.net):
-            return self.score(self.classifier).logits(self.read(image).batch)
+        with self.subject.lock:
+            return self.subject.score("logit").logits(self.subject.read(image).batch)
 
     def estimate(self, image: Any, n_steps: int | None = None) -> Estimate:
         """Return about what explaining the image or batch costs, from one timed forward and backward pass."""
-        given = self.read(image)
-        with _lock(self.classifier.net):
-            outputs = max(2, self._number_of_outputs(given.batch))
-            return estimated(self.method(given.batch, n_steps), self.score(self.classifier), given.batch, outputs)
+        images = self.subject.read(image).batch
+        with self.subject.lock:
+            method = self.method(images, n_steps)
+            return estimated(method, method.score, images, self.subject.look_at(images))
+
+    def method(self, images: Tensor, steps: int | None = None) -> Attributor:
+        """Return the method by itself, sharing nothing that changes, with the score that these images ask for."""
+        if steps is not None and not hasattr(self.attributor, "steps"):
+            raise ValueError(f"{self.name} takes no steps; leave n_steps out")
+        self.subject.look_at(images)
+        score = self.subject.score(self.attributor.score.objective)
+        own = copy.copy(self.attributor) if steps is None else self.recipe.with_steps(steps).build(score)
+        own.score = score
+        return own
 
     def __repr__(self) -> str:
         own = f"preset={self.preset!r}" if self.preset else repr(self.name)
         steps = getattr(self.attributor, "steps", None)
         facts = [
-            f"{self.classifier.name}, {own}",
-            f"objective={self.objective or self.attributor.score.objective!r}",
-            *(["multi_label=True"] if self.multi_label else []),
+            f"{self.subject.classifier.name}, {own}",
+            f"objective={self.subject.score(self.attributor.score.objective).objective!r}",
+            *(["multi_label=True"] if self.subject.multi_label else []),
             *([f"steps={steps}"] if steps is not None and not self.preset else []),
-            f"preprocess: {self.preprocessing}",
-            *([f"{len(self.categories)} categories"] if self.categories else []),
+            f"preprocess: {self.subject.preprocessing}",
+            *([f"{len(self.subject.categories)} categories"] if self.subject.categories else []),
         ]
         return f"{type(self).__name__}({', '.join(facts)})"
 
-    def read(self, image: Any) -> Given:
-        given = read_images(image, self.preprocessing.framing, self.channels)
-        return given._replace(batch=given.batch.to(self.classifier.device))
-
-    def _number_of_outputs(self, images: Tensor) -> int:
-        if self._outputs is None:
-            self._outputs = self.classifier.outputs(images[:1])
-        return self._outputs
-
     def _explain(
         self,
-        given: Given,
-        baselines: Any,
+        method: Attributor,
+        images: Tensor,
+        baselines: Tensor | float | None,
         target: Any,
-        steps: int | None,
         indices: Tensor | None,
         options: dict[str, Any],
     ) -> Integral:
-        images, method = given.batch, self.method(given.batch, steps)
-        indices = torch.arange(len(images)) if indices is None else indices
-        if baselines is not None and not isinstance(baselines, int | float):
-            baselines = self.read(baselines).batch.expand_as(images)
-        with _lock(self.classifier.net):
-            targets = self.targets(target, images)
-            parts = list(self.parts(targets))
-            results = []
-            for part in tracked(parts, self.name, self.progress):
-                method.score = self.score(part.classifier)
-                some = {key: _rows(value, part.rows, images) for key, value in options.items()}
-                start = _rows(baselines, part.rows, images)
-                results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))
-                self.cost += method.score.cost
+        """Part by part, and put together in the order of the images."""
+        indices = torch.arange(len(images)) if indices is None else indices.cpu()
+        parts = list(self.subject.parts(self.subject.targets(target, images)))
+        results = []
+        for part in tracked(parts, self.name, self.progress):
+            method.score = self.subject.score(method.score.objective, part.classifier)
+            some = {key: _rows(value, part.rows, images) for key, value in options.items()}
+            start = _rows(baselines, part.rows, images)
+            results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))
+            self.cost += method.score.cost
         back = torch.cat([part.rows for part in parts]).argsort()
         return Integral(*(torch.cat(values)[back] for values in zip(*results, strict=True)))
-
-    def targets(self, target: Any, images: Tensor) -> Tensor:
-        outputs = self._number_of_outputs(images)
-        if target is None:
-            score = self.score(self.classifier)
-            targets = score.logits(images).argmax(1)
-            self.cost += score.cost
-            return targets
-        return targets_of(target, len(images), self.categories, max(2, outputs)).to(images.device)
-
-    def parts(self, targets: Tensor) -> Iterator[Part]:
-        labels = targets.unique().tolist() if self.multi_label and self._outputs != 1 else [None]
-        for label in labels:
-            all_rows = torch.arange(len(targets), device=targets.device)
-            classifier = self.classifier if label is None else OneLabel(self.classifier, label)
-            for rows in (all_rows if label is None else all_rows[targets == label]).split(self.batch_size):
-                yield Part(rows, classifier, targets[rows] if label is None else torch.zeros_like(rows))
-
-    def method(self, images: Tensor, steps: int | None = None) -> Attributor:
-        """Return a method that shares nothing that changes: its score is what these images' outputs ask for."""
-        if steps is not None and not hasattr(self.attributor, "steps"):
-            raise ValueError(f"{self.name} takes no steps; leave n_steps out")
-        self._number_of_outputs(images)
-        score = self.score(self.classifier)
-        own = copy.copy(self.attributor) if steps is None else self.recipe.with_steps(steps).build(score)
-        own.score = score
-        return own
-
-    def score(self, classifier: Network | OneLabel) -> ScoreFunction:
-        sigmoid = self.multi_label or self._outputs == 1
-        own: Objective = "probability" if sigmoid else self.attributor.score.objective
-        return ScoreFunction(classifier, self.objective or own, self.chunk_size)
 
 
 class DiffIG(Explainer):
@@ -230,17 +178,6 @@ class DiffIG(Explainer):
 def explainer(method: str, model: nn.Module, preprocess: Any = None, **options: Any) -> Explainer:
     """Return any method by its name with the conveniences of `DiffIG`; arguments as in `Explainer`."""
     return Explainer(method, model, preprocess, **options)
-
-
-def channels_of(model: nn.Module) -> int:
-    """Return how many channels a model's images have, as its first convolution says; 3 where it has none."""
-    if isinstance(getattr(model, "in_channels", None), int):
-        return int(model.in_channels)  # type: ignore[arg-type]
-    return next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
-
-
-def _lock(model: nn.Module) -> threading.RLock:
-    return _BORROWED.setdefault(model, threading.RLock())
 
 
 def _rows(value: Any, rows: Tensor, images: Tensor) -> Any:

@@ -60,8 +60,9 @@ def evaluate(
     import pandas as pd
 
     explain = model if isinstance(model, Explainer) else Explainer("ig", model, preprocess, objective=objective)
-    batch = explain.read(images).batch
-    classes = explain.targets(targets, batch)
+    subject = explain.subject
+    batch = subject.read(images).batch
+    classes = subject.targets(targets, batch)
     keys = torch.arange(len(batch)) if indices is None else indices
     named = attributions if isinstance(attributions, Mapping) else {_name(attributions): attributions}
     suite, rows = suite_of(metrics), []
@@ -69,14 +70,14 @@ def evaluate(
         method = _method(given, explain, batch, keys, baselines, name)
         facts = _facts(method, explain, name, dataset)
         judges = _without_asking(suite, name) if isinstance(method, Held) else suite
-        for part in explain.parts(classes):
+        for part in subject.parts(classes):
             method.score = ScoreFunction(part.classifier, method.score.objective, method.score.chunk_size)
             judge = Judge(method, judges, facts, "label", _masks(masks, keys))
             some = Batch(batch[part.rows], part.targets, keys.to(part.rows.device)[part.rows])
             labels = dict(zip(some.indices.tolist(), classes[part.rows].tolist(), strict=True))
             for row in judge.predict_step(some, 0).rows:
                 own = {"label": labels[row["image_index"]]}
-                if explain.multi_label:
+                if subject.multi_label:
                     own["prediction"] = None
                 rows.append({**row, **own, **(dict.fromkeys(COSTS) if isinstance(method, Held) else {})})
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
@@ -106,7 +107,7 @@ def _method(
         return given.method(batch)
     if isinstance(given, Attributor):
         return copy.copy(given)
-    return Held(explain.score(explain.classifier), like_images(given, batch, name), keys, baselines, name)
+    return Held(explain.method(batch).score, like_images(given, batch, name), keys, baselines, name)
 
 
 def _without_asking(suite: MetricSuite, name: str) -> MetricSuite:
@@ -125,7 +126,7 @@ def _without_asking(suite: MetricSuite, name: str) -> MetricSuite:
 def _facts(method: Attributor, explain: Explainer, name: str, dataset: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "dataset": dataset,
-        "classifier": explain.classifier.name,
+        "classifier": explain.subject.classifier.name,
         "objective": method.score.objective,
         "baseline": method.baseline.name,
         "method": name,
