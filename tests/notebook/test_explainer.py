@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import diffig
-from conftest import SoftplusNet
 from diffig.attribution import IntegratedGradients
 from diffig.baselines import Blur
 from diffig.classifiers import Classifier
 from diffig.credit import Agreeing
 from diffig.notebook.explainer import Explainer
+from oracle.models import SoftplusNet
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 Output = namedtuple("Output", ["logits", "aux"])

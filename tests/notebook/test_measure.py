@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import diffig
-from conftest import SoftplusNet
 from diffig.config import compose
 from diffig.evaluation.preparation import prepare
 from diffig.evaluation.rows import COLUMNS
 from diffig.evaluation.run import evaluate as program
 from diffig.metrics import Completeness, MetricSuite, Sparseness
+from oracle.models import SoftplusNet
 
 TINY = ("dataset.size=8", "classifier.width=8", "trainer=cpu", "steps=4", "limit=6", "batch_size=4")
 
