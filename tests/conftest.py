@@ -14,6 +14,8 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 import torch  # noqa: E402 (after the threads are set)
 
+from oracle.models import SoftplusNet  # noqa: E402
+
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,26 +28,6 @@ def shared_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real data at {folder}; set DIFFIG_SHARED_DATA")
     return folder
-
-
-class SoftplusNet(torch.nn.Module):
-    """A small smooth classifier with frozen random weights: images `(B, C, H, W)` to logits `(B, K)`."""
-
-    def __init__(self, channels: int = 3, classes: int = 5, seed: int = 0) -> None:
-        super().__init__()
-        state = torch.random.get_rng_state()
-        torch.manual_seed(seed)
-        self.first = torch.nn.Conv2d(channels, 6, 3, padding=1)
-        self.second = torch.nn.Conv2d(6, 8, 3, stride=2)
-        self.head = torch.nn.Linear(8, classes)
-        torch.random.set_rng_state(state)
-        for parameter in self.parameters():
-            parameter.requires_grad_(False).mul_(2.0)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        features = torch.nn.functional.softplus(self.second(torch.nn.functional.softplus(self.first(images))))
-        logits: torch.Tensor = self.head(features.mean((2, 3)))
-        return logits
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ def facts(*words: str, **written: object) -> dict[str, object]:
         (["guidance.units=[pixel]"], {"guidance__units": ["pixel"]}, "guidance.units=[pixel]"),
         (["baseline.value=0.25"], {"baseline__value": 0.25}, "baseline.value=0.25"),
         (["target=prediction"], {"target": "prediction"}, "target=prediction"),
+        (["footprint=[0,0.03]"], {"footprint": [0.0, 0.03]}, "footprint=[0,0.03]"),
+        (["footprint=0.03"], {"footprint": 0.03}, "footprint=0.03"),
         (["method.concentration=[1,5]"], {"method__concentration": [1.0, 5]}, "concentration=[1,5]"),
     ],
     ids=lambda value: str(value)[:30],

@@ -110,6 +110,17 @@ if TYPE_CHECKING:
         Metric,
         MetricSuite,
     )
+    from diffig.notebook.explainer import (
+        DiffIG,
+        explainer,
+    )
+    from diffig.notebook.measure import (
+        evaluate,
+    )
+    from diffig.notebook.plots import (
+        compare,
+        plot,
+    )
     from diffig.randomness import (
         Streams,
     )
@@ -140,6 +151,7 @@ __all__ = [
     "Credit",
     "DDPath",
     "DeepTaylor",
+    "DiffIG",
     "EnhancedIntegratedGradients",
     "ExpectedGradients",
     "Explained",
@@ -186,12 +198,15 @@ __all__ = [
     "attribution",
     "baselines",
     "classifiers",
+    "compare",
     "compose",
     "config",
     "credit",
     "data",
     "diffusion",
+    "evaluate",
     "evaluation",
+    "explainer",
     "from_config",
     "generative",
     "guidance",
@@ -199,6 +214,7 @@ __all__ = [
     "load_weights",
     "metrics",
     "paths",
+    "plot",
     "randomness",
     "scores",
 ]
@@ -242,6 +258,11 @@ _ELSEWHERE = {
     "Streams": "diffig.randomness",
     "Cost": "diffig.scores",
     "ScoreFunction": "diffig.scores",
+    "DiffIG": "diffig.notebook.explainer",
+    "explainer": "diffig.notebook.explainer",
+    "plot": "diffig.notebook.plots",
+    "compare": "diffig.notebook.plots",
+    "evaluate": "diffig.notebook.measure",
 }
 
 

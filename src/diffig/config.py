@@ -45,19 +45,24 @@ def build(node: Any, **given: Any) -> Any:
 def compose(program: str = "evaluate", overrides: list[str] | None = None) -> DictConfig:
     """Return the config that a program would run with, e.g. `compose("evaluate", ["method=ig", "steps=32"])`.
 
-    It may be called inside a program as well, whose own Hydra is put aside meanwhile.
+    It reads the tree with a loader of its own and leaves Hydra's global state alone, so it may be called inside a
+    `@hydra.main` program, in a notebook that has initialised Hydra itself, and in several threads at once.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+    from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.utils import setup_globals
+    from hydra.types import RunMode
+    from omegaconf import open_dict
 
-    running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(CONF_DIR, version_base="1.3"):
-            return hydra_compose(program, overrides or [])
-    finally:
-        GlobalHydra.instance().hydra = running
+    if not isinstance(version.getbase(), version.Version):
+        version.setbase("1.3")  # nobody has chosen yet; a program keeps what it has chosen
+    setup_globals()
+    loader = ConfigLoaderImpl(create_config_search_path(CONF_DIR))
+    cfg = loader.load_configuration(program, list(overrides or []), RunMode.RUN, from_shell=False)
+    with open_dict(cfg):
+        cfg.pop("hydra", None)
+    return cfg
 
 
 def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: list[str] | None = None) -> Attributor:
@@ -75,13 +80,14 @@ def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: l
     return build_method(cfg, score, build(cfg.baseline))
 
 
-def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline) -> Attributor:
+def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline, **given: Any) -> Attributor:
     """Return the attributor of a config.
 
     Args:
         cfg: of `diffig-evaluate` or `diffig-explain`.
         score: what is explained.
         baseline: where its paths start.
+        given: further arguments of the method, for what a config cannot hold.
 
     Raises:
         ValueError: a credit was asked for, and the method has no pieces to divide.
@@ -96,7 +102,7 @@ def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline) -> A
         )
     from diffig.checks import check_widths
 
-    attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed)
+    attributor: Attributor = build(cfg.method)(score, baseline=baseline, seed=cfg.seed, **given)
     if cfg.footprint is not None:
         attributor.footprints = check_widths(cfg.footprint)
     return attributor

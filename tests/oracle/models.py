@@ -230,3 +230,23 @@ class Spy(nn.Module):
         self.forward_images += len(images)
         self.largest_call = max(self.largest_call, len(images))
         return self.net(_Count.apply(images, self))
+
+
+class SoftplusNet(nn.Module):
+    """A small smooth classifier with frozen random weights: images `(B, C, H, W)` to logits `(B, K)`."""
+
+    def __init__(self, channels: int = 3, classes: int = 5, seed: int = 0) -> None:
+        super().__init__()
+        state = torch.random.get_rng_state()
+        torch.manual_seed(seed)
+        self.first = nn.Conv2d(channels, 6, 3, padding=1)
+        self.second = nn.Conv2d(6, 8, 3, stride=2)
+        self.head = nn.Linear(8, classes)
+        torch.random.set_rng_state(state)
+        for parameter in self.parameters():
+            parameter.requires_grad_(False).mul_(2.0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = nn.functional.softplus(self.second(nn.functional.softplus(self.first(images))))
+        logits: Tensor = self.head(features.mean((2, 3)))
+        return logits

@@ -58,12 +58,17 @@ def read_picture(content: bytes | Path, name: str, ground: Ground = "white") -> 
             if Image.MAX_IMAGE_PIXELS is not None and picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
                 raise ValueError(f"{picture.width} x {picture.height} pixels, which may be meant to fill the memory")
             picture.load()
-            shown = _on_ground(_eight_bits(picture, name), ground).convert("RGB")
-            return _turned(shown, _orientation(picture))
+            return as_shown(picture, name, ground)
     except WhiteUnknown:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} is not a readable image ({error}); replace or remove it") from error
+
+
+def as_shown(picture: Picture, name: str, ground: Ground = "white") -> Picture:
+    """Return an image that Pillow has opened as `read_picture` returns its file."""
+    shown = _on_ground(_eight_bits(picture, name), ground).convert("RGB")
+    return _turned(shown, _orientation(picture))
 
 
 def mask_as_shown(mask: Picture, content: bytes) -> Picture:
@@ -108,7 +113,7 @@ def _on_ground(picture: Picture, ground: Ground) -> Picture:
     warnings.warn(
         f"an image has transparent pixels, and is taken on a {ground} ground; save it without transparency for another",
         TransparencyWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     return Image.alpha_composite(Image.new("RGBA", picture.size, ground), picture)
 

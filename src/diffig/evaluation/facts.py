@@ -69,6 +69,7 @@ def variant(cfg: DictConfig, attributor: Attributor) -> str:
     found = _differences(cfg.method, usual.method if method else None)
     found |= {f"baseline.{key}": value for key, value in _differences(cfg.baseline, usual.baseline).items()}
     given = {key: OmegaConf.select(cfg, key, default=default) for key, default in BESIDE.items()}
+    given = {key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in given.items()}
     found |= {key: value for key, value in given.items() if value != BESIDE[key]}
     words = {
         key: _text(value)

@@ -1,0 +1,187 @@
+"""One call from an image to its heat map, for any network and any method."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from diffig.attribution.base import Attributor
+from diffig.attribution.integrate import Integral
+from diffig.checks import check_options
+from diffig.notebook.estimate import Estimate, estimated
+from diffig.notebook.options import Preset, check_captum, recipe_of
+from diffig.notebook.progress import tracked
+from diffig.notebook.subject import Subject
+from diffig.scores import Cost, Objective, ScoreFunction
+
+
+class Explainer:
+    """A method with its model; `attribute` explains images in whatever form they are held.
+
+    Args:
+        method: a name in `conf/method`, such as `ig` or `gig`.
+        model: any module that returns logits: a tensor, a tuple, a dictionary, an output of Hugging Face.
+        preprocess: what the model's own library does to pixels, see `preprocessing_of`; it becomes part of the
+            classifier, so that maps are of pixels in [0, 1].
+        multi_label: every logit is a label of its own with the probability `sigmoid(logit)`, not a share of a softmax.
+        categories: names of the classes, where neither the weights nor the model tell them.
+        objective: `probability`, `logit`, `log_probability` or `margin`; the method's own, and for a single logit or
+            labels the probability, where none is named.
+        chunk_size: the largest number of images in one call of the model; memory follows it.
+        batch_size: images that are explained together; results do not depend on it.
+        progress: show a bar; `auto` where somebody watches and there is more than one batch.
+        preset: of DiffIG, `fast`, `default` or `best`.
+        options: of the method, as in its file in `conf/method`, see `recipe_of`.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        model: nn.Module,
+        preprocess: Any = None,
+        *,
+        multi_label: bool = False,
+        categories: Sequence[str] | None = None,
+        objective: Objective | None = None,
+        chunk_size: int = 64,
+        batch_size: int = 16,
+        progress: bool | Literal["auto"] = "auto",
+        preset: Preset | None = None,
+        **options: Any,
+    ) -> None:
+        self.subject = Subject(model, preprocess, multi_label, categories, objective, chunk_size, batch_size)
+        self.recipe, self.preset, self.progress = recipe_of(method, preset, options), preset, progress
+        self.attributor = self.recipe.build(ScoreFunction(self.subject.classifier, objective, chunk_size))
+        self.cost = Cost()
+
+    @property
+    def name(self) -> str:
+        """The method's name in results."""
+        return self.attributor.name
+
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        return_convergence_delta: bool = False,
+        *,
+        n_steps: int | None = None,
+        indices: Tensor | None = None,
+        **options: Tensor,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return attributions in the layout of `inputs`, and the completeness gap `(B,)` where it is asked for.
+
+        Args:
+            inputs: an image or a batch, see `read_images`; files and Pillow's images are resized and cropped as
+                `preprocess` says, and their maps are those of `picture(inputs)`.
+            baselines: images, or one pixel value; the method's own baseline otherwise.
+            target: a class number or name, or one for each image; the predicted classes otherwise.
+            return_convergence_delta: also return the sum of attributions minus the score's change.
+            n_steps: Captum's word for the method's `steps`, for this call.
+            indices: `(B,)` keys of the images' randomness; 0 ... B - 1 otherwise.
+            options: what only some methods take, such as field DiffIG's `region`.
+        """
+        check_captum(options, self.name)
+        check_options(sorted(set(options) - set(inspect.signature(self.attributor.explain).parameters)), self.name)
+        given = self.subject.read(inputs)
+        if baselines is not None and not isinstance(baselines, int | float):
+            baselines = self.subject.read(baselines).batch.expand_as(given.batch)
+        with self.subject.lock:
+            method = self.method(given.batch, n_steps)
+            integral = self._explain(method, given.batch, baselines, target, indices, options)
+        attribution = given.restored(integral.attribution)
+        return (attribution, integral.gap) if return_convergence_delta else attribution
+
+    def picture(self, image: Any) -> Tensor:
+        """Return the image as it is explained, a tensor in [0, 1] of the layout that its map has."""
+        given = self.subject.read(image)
+        return given.restored(given.batch)
+
+    def predict(self, image: Any) -> Tensor:
+        """Return the logits `(B, K)` of an image or a batch."""
+        with self.subject.lock:
+            return self.subject.score("logit").logits(self.subject.read(image).batch)
+
+    def estimate(self, image: Any, n_steps: int | None = None) -> Estimate:
+        """Return about what explaining the image or batch costs, from one timed forward and backward pass."""
+        images = self.subject.read(image).batch
+        with self.subject.lock:
+            method = self.method(images, n_steps)
+            return estimated(method, method.score, images, self.subject.look_at(images))
+
+    def method(self, images: Tensor, steps: int | None = None) -> Attributor:
+        """Return the method by itself, sharing nothing that changes, with the score that these images ask for."""
+        if steps is not None and not hasattr(self.attributor, "steps"):
+            raise ValueError(f"{self.name} takes no steps; leave n_steps out")
+        self.subject.look_at(images)
+        score = self.subject.score(self.attributor.score.objective)
+        own = copy.copy(self.attributor) if steps is None else self.recipe.with_steps(steps).build(score)
+        own.score = score
+        return own
+
+    def __repr__(self) -> str:
+        own = f"preset={self.preset!r}" if self.preset else repr(self.name)
+        steps = getattr(self.attributor, "steps", None)
+        facts = [
+            f"{self.subject.classifier.name}, {own}",
+            f"objective={self.subject.score(self.attributor.score.objective).objective!r}",
+            *(["multi_label=True"] if self.subject.multi_label else []),
+            *([f"steps={steps}"] if steps is not None and not self.preset else []),
+            f"preprocess: {self.subject.preprocessing}",
+            *([f"{len(self.subject.categories)} categories"] if self.subject.categories else []),
+        ]
+        return f"{type(self).__name__}({', '.join(facts)})"
+
+    def _explain(
+        self,
+        method: Attributor,
+        images: Tensor,
+        baselines: Tensor | float | None,
+        target: Any,
+        indices: Tensor | None,
+        options: dict[str, Any],
+    ) -> Integral:
+        """Part by part, and put together in the order of the images."""
+        indices = torch.arange(len(images)) if indices is None else indices.cpu()
+        parts = list(self.subject.parts(self.subject.targets(target, images)))
+        results = []
+        for part in tracked(parts, self.name, self.progress):
+            method.score = self.subject.score(method.score.objective, part.classifier)
+            some = {key: _rows(value, part.rows, images) for key, value in options.items()}
+            start = _rows(baselines, part.rows, images)
+            results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))
+            self.cost += method.score.cost
+        back = torch.cat([part.rows for part in parts]).argsort()
+        return Integral(*(torch.cat(values)[back] for values in zip(*results, strict=True)))
+
+
+class DiffIG(Explainer):
+    """Diffusion Integrated Gradients, training-free: a shipped prior of paths for every classifier.
+
+    Args:
+        model: as in `Explainer`.
+        preset: `fast` (16 backward images), `default` (32) or `best` (128).
+        preprocess: as in `Explainer`.
+        options: as in `Explainer`, and those of `conf/method/diffig_field.yaml`.
+    """
+
+    def __init__(self, model: nn.Module, preset: Preset = "default", preprocess: Any = None, **options: Any) -> None:
+        super().__init__("diffig_field", model, preprocess, preset=preset, **options)
+
+
+def explainer(method: str, model: nn.Module, preprocess: Any = None, **options: Any) -> Explainer:
+    """Return any method by its name with the conveniences of `DiffIG`; arguments as in `Explainer`."""
+    return Explainer(method, model, preprocess, **options)
+
+
+def _rows(value: Any, rows: Tensor, images: Tensor) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    value = value.to(images.device)
+    return value[rows] if len(value) == len(images) else value

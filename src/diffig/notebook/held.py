@@ -1,0 +1,92 @@
+"""Attributions that somebody else has made, in the place of a method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffig.attribution.base import Attributor
+from diffig.attribution.integrate import Integral
+from diffig.baselines import Baseline, Constant
+from diffig.randomness import Streams
+from diffig.scores import ScoreFunction
+
+
+class At(Baseline):
+    """Given images as baselines, found by the key of each image."""
+
+    name = "given"
+
+    def __init__(self, images: Tensor, keys: Tensor) -> None:
+        self.images, self.places = images, _places(keys)
+
+    def references(self, images: Tensor, streams: Streams) -> list[Tensor]:
+        """Return the one that was given for each image."""
+        return [self.images[[self.places[int(key)] for key in streams.indices]].to(images)]
+
+
+class Held(Attributor):
+    """A method that only hands out what it holds, and says how far that is from adding up.
+
+    Args:
+        score: what was explained.
+        attributions: `(B, C, H, W)`.
+        keys: `(B,)` of the images.
+        baselines: where their paths began: one pixel value, or images.
+        name: in results.
+    """
+
+    def __init__(
+        self, score: ScoreFunction, attributions: Tensor, keys: Tensor, baselines: Tensor | float, name: str
+    ) -> None:
+        whole = baselines.expand_as(attributions) if isinstance(baselines, Tensor) else None
+        start = Constant(float(baselines)) if whole is None else At(whole, keys)
+        super().__init__(score, start)
+        self.name, self.attributions, self.places = name, attributions, _places(keys)
+
+    def explain(
+        self,
+        images: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Tensor | int | None = None,
+        indices: Tensor | None = None,
+    ) -> Integral:
+        """Return what is held for the images with these keys; its waste is not known."""
+        assert isinstance(target, Tensor)
+        assert indices is not None
+        held = self.attributions[[self.places[int(key)] for key in indices]].to(images)
+        (start,) = self.baseline.references(images, Streams(0, indices))
+        change = self.score.score(images, target) - self.score.score(start, target)
+        return Integral(held, held.flatten(1).sum(1) - change, torch.full_like(change, torch.nan))
+
+    def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        raise NotImplementedError(f"{self.name} was made elsewhere and explains no other image")
+
+
+def like_images(given: Any, images: Tensor, name: str) -> Tensor:
+    """Return attributions as `(B, C, H, W)`; a map without channels is shared among them.
+
+    Raises:
+        ValueError: they do not fit the images.
+    """
+    maps = torch.as_tensor(given).detach().float()
+    if len(images) == 1 and maps.ndim < 4 and len(maps) != 1:  # one image without its batch dimension
+        maps = maps[None]
+    if maps.shape == (len(images), *images.shape[2:]):
+        maps = maps[:, None]
+    if maps.ndim == 4 and maps.shape != images.shape and maps.permute(0, 3, 1, 2).shape == images.shape:
+        maps = maps.permute(0, 3, 1, 2)
+    if maps.shape == (len(images), 1, *images.shape[2:]):
+        maps = maps.expand_as(images) / images.shape[1]
+    if maps.shape != images.shape:
+        raise ValueError(
+            f"attributions {name!r} have shape {tuple(torch.as_tensor(given).shape)}, the images {tuple(images.shape)};"
+            " give one map for each image, (B, C, H, W) or (B, H, W)"
+        )
+    return maps.contiguous()
+
+
+def _places(keys: Tensor) -> dict[int, int]:
+    return {int(key): place for place, key in enumerate(keys)}
