@@ -37,6 +37,7 @@ COLUMNS = {
     "insertion_minus_deletion": "RISE",
     "mas": "MAS",
 }
+DEFAULTS = "widths"  # of diffig_field at the time, since a trial says only what differs from them
 PHOTOS_KEPT_APART = 100  # of the seeded order; judge.sh skips them
 
 
@@ -69,8 +70,9 @@ def main(pair: str, trials: Path, results: Path, count: int) -> None:
     for trial in trials.read_text().splitlines():
         words = trial.split("#")[0].split()
         name = " ".join(words)
-        done = pd.read_csv(results) if results.exists() else pd.DataFrame(columns=["trial", "images"])
-        if not words or ((done["trial"] == name) & (done["images"] >= len(images))).any():
+        done = pd.read_csv(results) if results.exists() else pd.DataFrame(columns=["trial", "defaults", "images"])
+        same = (done["trial"] == name) & (done["defaults"] == DEFAULTS)
+        if not words or (same & (done["images"] >= len(images))).any():
             continue
         cfg = compose("evaluate", base + words)
         attributor = explain_with(cfg, datamodule, classifier)
@@ -88,7 +90,7 @@ def main(pair: str, trials: Path, results: Path, count: int) -> None:
         values = torch.cat(found).numpy()
         number = len(done)
         np.save(folder / f"{number}.npy", values.astype(np.float32))
-        line = {"trial": name, "images": len(images), "number": number}
+        line = {"trial": name, "defaults": DEFAULTS, "images": len(images), "number": number}
         line |= {column: round(float(value), 4) for column, value in zip(COLUMNS.values(), values.mean(0), strict=True)}
         line["mean"] = round(float(values.mean()), 4)
         cost = attributor.score.cost
