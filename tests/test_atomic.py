@@ -207,3 +207,11 @@ def test_no_other_module_moves_files_into_place() -> None:
             if moved or onto:
                 found.append(place)
     assert not found, "diffig.io writes files, whole or not at all"
+
+
+def test_errors_that_came_of_each_other_end_the_search() -> None:
+    first, second = ValueError("first"), KeyError("second")
+    first.__cause__, second.__context__ = second, first
+    assert not is_full(first)
+    second.__context__ = OSError(errno.ENOSPC, "no room")
+    assert is_full(first)

@@ -46,7 +46,9 @@ class DiskFull(OSError):
 def is_full(error: BaseException) -> bool:
     """Return whether an error, or one that it came of, says that there is no room; some say it in words alone."""
     found: BaseException | None = error
-    while found is not None:
+    seen: set[int] = set()  # what an error came of may have come of the error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
         said = str(found)
         in_words = MEMORY not in said and any(words in said for words in FULL_WORDS)
         if getattr(found, "errno", None) in FULL or in_words:
