@@ -57,6 +57,16 @@ def test_each_image_gets_the_best_of_the_loop(units):
     torch.testing.assert_close(found.flatten(1).sum(1), maps.flatten(1).sum(1), rtol=0, atol=1e-10)
 
 
+def test_images_judged_a_few_at_a_time_are_judged_the_same():
+    maps = fixed((5, *SHAPE), 3)
+    found = []
+    for chunk in (1, 4, 64):
+        score = ScoreFunction(TanhNet(SHAPE), "probability", chunk_size=chunk)
+        found.append(best_footprint(maps, WIDTHS, IMAGES, BASELINES, TARGETS, score)[0])
+    torch.testing.assert_close(found[0], found[2], rtol=0, atol=1e-12)
+    torch.testing.assert_close(found[1], found[2], rtol=0, atol=1e-12)
+
+
 def test_a_batch_is_its_images_one_by_one():
     method = FieldDiffIG(ScoreFunction(TanhNet(SHAPE), "logit"), steps=8)
     whole = method.attribute(IMAGES, BASELINES, TARGETS)
@@ -85,7 +95,7 @@ def test_no_gradient_is_spent_on_it_and_one_width_is_not_judged():
         method.attribute(IMAGES, BASELINES, TARGETS)
         spent.append((score.cost.backward_images / 5, score.cost.forward_images / 5))
     assert spent[0] == spent[1]
-    assert spent[2] == (spent[0][0], spent[0][1] + 2 * len(WIDTHS) * 11)
+    assert spent[2] == (spent[0][0], spent[0][1] + 1 + 2 * len(WIDTHS) * 10)  # the whole image once
 
 
 def test_a_broken_image_stays_alone():

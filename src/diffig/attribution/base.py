@@ -27,7 +27,7 @@ from diffig.checks import (
     warn_non_finite,
 )
 from diffig.credit import Credit, Rule, as_credit
-from diffig.guidance.retention import Fill, Unit, best_footprint, best_mixture, retention
+from diffig.guidance.retention import Fill, Unit, best_footprint, best_mixture, mean_retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
@@ -49,7 +49,7 @@ class Attributor(ABC):
     n_paths = 1
     footprints: tuple[float, ...] = ()
     """How far maps are shared with the neighbourhood, of the side; of several the width with the best retention."""
-    judge: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
+    judged_by: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
     """What is removed where something is judged by its retention, and what stands for it."""
     asks_baseline = True
     """Whether the baseline plays a part; where it plays none, one of several parts would only repeat the map."""
@@ -130,7 +130,7 @@ class Attributor(ABC):
         parts = [self._explain(images, reference, targets, streams) for reference in references]
         attribution, gap, waste = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
         if self.footprints:
-            units, fill = self.judge
+            units, fill = self.judged_by
             given = images, references[0], targets, self.score
             attribution, _ = best_footprint(attribution, self.footprints, *given, units=units, fill=fill)
         bad = ~attribution.flatten(1).isfinite().all(1)
@@ -244,8 +244,8 @@ def combine(
     if n_paths > 1 and how == "best_mixture":
         chosen, _ = best_mixture(attributions, *judged, units=units, fill=fill)
     elif n_paths > 1 and how == "best_of":
-        quality = [retention(integral.attribution, *judged.repeated(n_paths), unit=unit, fill=fill) for unit in units]
-        chosen = aggregate(attributions, how, torch.stack(quality).mean(0).view(-1, n_paths))
+        quality = mean_retention(integral.attribution, *judged.repeated(n_paths), units=units, fill=fill)
+        chosen = aggregate(attributions, how, quality.view(-1, n_paths))
     else:
         chosen = aggregate(attributions, "mean" if how in ("best_of", "best_mixture") else how)
     gap = chosen.flatten(1).sum(1) - change

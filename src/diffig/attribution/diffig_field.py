@@ -95,7 +95,7 @@ class FieldDiffIG(RegionalAttributor):
         }
         super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
         self.footprints = check_widths(footprints)
-        self.judge = guidance.units, guidance.fill
+        self.judged_by = guidance.units, guidance.fill
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
@@ -111,5 +111,5 @@ class FieldDiffIG(RegionalAttributor):
         path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
-        kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judge)
-        return combine(kept, self.aggregation, judged, *self.judge)
+        kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judged_by)
+        return combine(kept, self.aggregation, judged, *self.judged_by)

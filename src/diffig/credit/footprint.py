@@ -77,7 +77,8 @@ def spread(values: Tensor, scale: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     rows, columns = _cosines(height).to(values), _cosines(width).to(values)
     damping = _damping(scale, height)[..., None, :, None] * _damping(scale, width)[..., None, None, :]
-    return rows.T @ (rows @ values @ columns.T * damping) @ columns
+    spreads = rows.T @ (rows @ values @ columns.T * damping) @ columns
+    return torch.where((scale == 0)[..., None, None, None], values, spreads)
 
 
 def scale_of(steps: Tensor) -> Tensor:

@@ -33,23 +33,25 @@ def retention(
     unit: Unit = "element",
     fill: Fill = "kept_mean",
     ratios: Sequence[float] = RATIOS,
+    whole: Tensor | None = None,
 ) -> Tensor:
     """Return `J` of each attribution `(B,)` in [-1, 1], higher is better; where attribution or score are NaN it is -1.
 
     Args:
         attributions, images, baselines: `(B, C, H, W)`.
         targets: `(B,)`.
-        score: asked with `2 len(ratios) + 1` images for each attribution, in chunks.
+        score: asked with `2 len(ratios) + 1` images for each attribution, in chunks; one less where `whole` is given.
         unit: rank every channel of a pixel on its own, or pixels by their sum of |A|.
         fill: what stands for removed features: the mean of the kept ones, the baseline's, or the blurred image's.
         ratios: shares removed.
+        whole: `(B,)` the score of the images themselves, where it is known.
     """
     size = attributions.abs() if unit == "element" else attributions.abs().sum(1, keepdim=True)
     flat = size.flatten(1).nan_to_num(0)
     order = flat.argsort(dim=1, stable=True)
     rank = torch.empty_like(order).scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
     rank = rank.view(size.shape)  # 0 is the least important
-    whole = score.score(images, targets)
+    whole = score.score(images, targets) if whole is None else whole
     if fill == "blur":
         baselines = Blur().blurred(images)
     total = torch.zeros_like(whole)
@@ -69,6 +71,30 @@ def _masked(images: Tensor, baselines: Tensor, kept: Tensor, fill: Fill) -> Tens
     count = kept.flatten(1).sum(1).clamp(min=1)
     mean = torch.where(kept, images, 0).flatten(1).sum(1) / count
     return torch.where(kept, images, mean[:, None, None, None])
+
+
+def mean_retention(
+    attributions: Tensor,
+    images: Tensor,
+    baselines: Tensor,
+    targets: Tensor,
+    score: ScoreFunction,
+    *,
+    units: Sequence[Unit] = ("element",),
+    fill: Fill = "kept_mean",
+    ratios: Sequence[float] = RATIOS,
+    whole: Tensor | None = None,
+) -> Tensor:
+    """Return the retention of each attribution, averaged over `units`, `(B,)`; arguments as in `retention`."""
+    whole = score.score(images, targets) if whole is None else whole
+    given = attributions, images, baselines, targets, score
+    parts = [retention(*given, unit=unit, fill=fill, ratios=ratios, whole=whole) for unit in units]
+    return torch.stack(parts).mean(0)
+
+
+def _first_best(quality: Tensor) -> Tensor:
+    """The place `(B,)` of the best of each row of `(B, N)`, of equally good ones the first."""
+    return (quality >= quality.amax(1, keepdim=True) - TIE).long().argmax(1)
 
 
 def best_mixture(
@@ -94,11 +120,11 @@ def best_mixture(
         units: retention is averaged over these.
     """
     batch, count = attributions.shape[:2]
+    whole = score.score(images, targets)
 
     def judge(mixtures: Tensor, rows: Tensor) -> Tensor:
         given = images[rows], baselines[rows], targets[rows], score
-        parts = [retention(mixtures, *given, unit=unit, fill=fill, ratios=ratios) for unit in units]
-        return torch.stack(parts).mean(0)
+        return mean_retention(mixtures, *given, units=units, fill=fill, ratios=ratios, whole=whole[rows])
 
     joined = torch.zeros(batch, count, dtype=torch.bool, device=images.device)
     growing = torch.ones(batch, dtype=torch.bool, device=images.device)
@@ -111,7 +137,7 @@ def best_mixture(
         mixtures = (total[rows] + attributions[rows, who]) / (members[rows] + 1)[:, None, None, None]
         quality = images.new_full((batch, count), -torch.inf)
         quality[rows, who] = judge(mixtures, rows)
-        first = (quality >= quality.amax(1, keepdim=True) - TIE).long().argmax(1)
+        first = _first_best(quality)
         value = quality.gather(1, first[:, None])[:, 0]
         growing = growing & (value > best + TIE)
         best = torch.where(growing, value, best)
@@ -148,13 +174,23 @@ def best_footprint(
     """
     count, side = len(widths), min(attributions.shape[-2:])
     shares = attributions.new_tensor(list(widths))
-    spreads = spread(attributions[:, None].expand(-1, count, -1, -1, -1), (shares * side)[None])
-    spreads = torch.where((shares == 0)[:, None, None, None], attributions[:, None], spreads)
     if count == 1:
-        return spreads[:, 0], shares.expand(len(images))
-    flat = spreads.flatten(0, 1)
-    whole, starts, classes = (tensor.repeat_interleave(count, 0) for tensor in (images, baselines, targets))
-    parts = [retention(flat, whole, starts, classes, score, unit=unit, fill=fill, ratios=ratios) for unit in units]
-    quality = torch.stack(parts).mean(0).view(-1, count)
-    first = (quality >= quality.amax(1, keepdim=True) - TIE).long().argmax(1)
-    return spreads[torch.arange(len(images), device=images.device), first], shares[first]
+        return spread(attributions[:, None], (shares * side)[None])[:, 0], shares.expand(len(images))
+    found, chosen = torch.empty_like(attributions), []
+    whole = score.score(images, targets)
+    # A few images at a time: all widths of the whole batch at once would be many times its memory.
+    for rows in torch.arange(len(images), device=images.device).split(max(1, score.chunk_size // count)):
+        spreads = spread(attributions[rows, None].expand(-1, count, -1, -1, -1), (shares * side)[None])
+        given = images[rows], baselines[rows], targets[rows], whole[rows]
+        image, start, target, unchanged = (tensor.repeat_interleave(count, 0) for tensor in given)
+        quality = mean_retention(
+            *(spreads.flatten(0, 1), image, start, target, score),
+            units=units,
+            fill=fill,
+            ratios=ratios,
+            whole=unchanged,
+        )
+        first = _first_best(quality.view(-1, count))
+        found[rows] = spreads[torch.arange(len(rows), device=images.device), first]
+        chosen.append(shares[first])
+    return found, torch.cat(chosen)
