@@ -327,7 +327,7 @@ def test_best_of_keeps_the_candidate_of_highest_retention(prior):
         "steps": 12,
         "prior": prior,
         "guidance": Guidance(waste=0.2),
-        "footprints": (),
+        "footprint": (),
     }
     score = ScoreFunction(Deep())
     method = FieldDiffIG(score, n_paths=3, aggregation="best_of", **options)

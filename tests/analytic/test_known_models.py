@@ -34,11 +34,11 @@ def methods(net, steps=16):
         "gig, unbounded": GuidedIntegratedGradients(score, steps=steps, fraction=0.1, max_distance=1.0),
         "coarse_to_fine": CoarseToFine(score, steps=steps),
         "gradient_x_input": GradientXInput(score),
-        "diffig_field": FieldDiffIG(score, credit="riemann", steps=steps, sample_steps=2, footprints=()),
+        "diffig_field": FieldDiffIG(score, credit="riemann", steps=steps, sample_steps=2, footprint=()),
         "diffig_field, guided": FieldDiffIG(
             score,
             credit="riemann",
-            footprints=(),
+            footprint=(),
             steps=steps,
             sample_steps=2,
             guidance=Guidance(**GUIDED),
@@ -47,7 +47,7 @@ def methods(net, steps=16):
         "diffig_field, best": FieldDiffIG(
             score,
             credit="riemann",
-            footprints=(),
+            footprint=(),
             steps=steps,
             sample_steps=2,
             guidance=Guidance(waste=0.4, nodes=2),

@@ -44,7 +44,7 @@ class FieldDiffIG(RegionalAttributor):
         n_paths, aggregation: candidates for each image.
         credit: how pieces are divided among the features, an object of `diffig.credit` or its name; to those that
             agree where none is given.
-        footprints: widths by which the attribution may be shared with the neighbourhood, of the side; each image gets
+        footprint: widths by which the attribution may be shared with the neighbourhood, of the side; each image gets
             the one with the best retention, for forward passes only. One width is not judged, none shares nothing.
         nodes: where the path is cut; where the score changes.
     """
@@ -72,7 +72,7 @@ class FieldDiffIG(RegionalAttributor):
         n_paths: int = 1,
         aggregation: Aggregation = "mean",
         credit: Credit | str | None = None,
-        footprints: Sequence[float] = FOOTPRINTS,
+        footprint: float | Sequence[float] = FOOTPRINTS,
         nodes: Nodes = "score",
     ) -> None:
         guidance = guidance or Guidance(proposals=4)
@@ -94,7 +94,7 @@ class FieldDiffIG(RegionalAttributor):
             "aggregation": aggregation,
         }
         super().__init__(score, self.field, baseline, seed, steps=share - spent, **options)  # type: ignore[arg-type]
-        self.footprints = check_widths(footprints)
+        self.footprints = check_widths(footprint)
         self.judged_by = guidance.units, guidance.fill
 
     @property
