@@ -80,6 +80,11 @@ def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: l
     return build_method(cfg, score, build(cfg.baseline))
 
 
+def options_of(group: str) -> list[str]:
+    """Return the names of a config group's files, `["agi", "blur_ig", ...]` of `method`."""
+    return sorted(file.stem for file in Path(CONF_DIR, group).glob("*.yaml"))
+
+
 def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline, **given: Any) -> Attributor:
     """Return the attributor of a config.
 
@@ -93,8 +98,9 @@ def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline, **gi
         ValueError: a credit was asked for, and the method has no pieces to divide.
     """
     if cfg.credit is not None and "credit" not in cfg.method:
-        options = sorted(Path(CONF_DIR, "method").glob("*.yaml"))
-        able = [option.stem for option in options if "${credit}" in option.read_text()]
+        able = [
+            name for name in options_of("method") if "${credit}" in Path(CONF_DIR, f"method/{name}.yaml").read_text()
+        ]
         name = cfg.method._target_.rsplit(".", 1)[-1]
         raise ValueError(
             f"credit divides the pieces of a path, and {name} follows none; leave credit out, or choose one of "

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from diffig.io import DiskFull, is_full, whole
+from diffig.io import DiskFull, is_full, whole, write_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +109,5 @@ def draw_losses(log_file: Path, picture: Path) -> None:
     axis.legend(frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    with whole(picture) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    write_figure(picture, figure)
     plt.close(figure)

@@ -14,7 +14,7 @@ from diffig.config import build
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explanation.asked import asked_of, image_of
 from diffig.evaluation.explanation.inputs import sources_of, target_of
-from diffig.io import whole, write_json, write_tensors
+from diffig.io import write_figure, write_json, write_tensors
 
 if TYPE_CHECKING:
     from diffig.generative import Counterfactual
@@ -124,6 +124,5 @@ def save_counterfactual(
         axis.tick_params(labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    with whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=140)
+    write_figure(path, figure, dpi=140)
     plt.close(figure)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from diffig.io import whole
+from diffig.io import write_figure
 
 
 def heat(attributions: Tensor) -> Tensor:
@@ -55,6 +55,5 @@ def save_gallery(path: str | Path, images: Tensor, columns: dict[str, Tensor], n
     if picture is not None:
         bar = figure.colorbar(picture, cax=figure.add_axes((0.95, 0.3, 0.012, 0.4)), ticks=[-1, 0, 1])
         bar.ax.set_yticklabels(["against", "0", "for"], fontsize=7)
-    with whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=130, bbox_inches="tight")
+    write_figure(path, figure, bbox_inches="tight")
     plt.close(figure)

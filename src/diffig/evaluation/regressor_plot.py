@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from diffig.io import whole
+from diffig.io import write_figure
 
 
 def draw_correlation(folder: Path, picture: Path | None = None) -> Path | None:
@@ -40,7 +40,6 @@ def draw_correlation(folder: Path, picture: Path | None = None) -> Path | None:
     figure.supxlabel(f"true {about['quantity']} of {about['paths']} held-out paths", fontsize=9)
     figure.tight_layout()
     picture = folder / "correlation.png" if picture is None else picture
-    with whole(picture) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    write_figure(picture, figure)
     plt.close(figure)
     return picture

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -121,6 +122,12 @@ def write_picture(path: str | Path, picture: Tensor) -> None:
 
     with whole(path) as partial:
         save_image(picture, partial, format="png")
+
+
+def write_figure(path: str | Path, figure: Figure, dpi: int = 130, **options: Any) -> None:
+    """Write a figure of matplotlib as PNG, whole or not at all; `options` are those of its `savefig`."""
+    with whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi, **options)
 
 
 def _sync(file: Path) -> None:

@@ -28,7 +28,7 @@ class At(Baseline):
 
 
 class Held(Attributor):
-    """A method that only hands out what it holds, and says how far that is from adding up.
+    """A method that only hands out what it holds, and says how far that is from adding up; its waste is not known.
 
     Args:
         score: what was explained.
@@ -46,23 +46,10 @@ class Held(Attributor):
         super().__init__(score, start)
         self.name, self.attributions, self.places = name, attributions, _places(keys)
 
-    def explain(
-        self,
-        images: Tensor,
-        baselines: Tensor | float | None = None,
-        target: Tensor | int | None = None,
-        indices: Tensor | None = None,
-    ) -> Integral:
-        """Return what is held for the images with these keys; its waste is not known."""
-        assert isinstance(target, Tensor)
-        assert indices is not None
-        held = self.attributions[[self.places[int(key)] for key in indices]].to(images)
-        (start,) = self.baseline.references(images, Streams(0, indices))
-        change = self.score.score(images, target) - self.score.score(start, target)
-        return Integral(held, held.flatten(1).sum(1) - change, torch.full_like(change, torch.nan))
-
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        raise NotImplementedError(f"{self.name} was made elsewhere and explains no other image")
+        held = self.attributions[[self.places[int(key)] for key in streams.indices]].to(images)
+        change = self.score.score(images, targets) - self.score.score(baselines, targets)
+        return Integral(held, held.flatten(1).sum(1) - change, torch.full_like(change, torch.nan))
 
 
 def like_images(given: Any, images: Tensor, name: str) -> Tensor:

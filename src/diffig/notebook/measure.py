@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.config import CONF_DIR, build, compose
+from diffig.config import build, compose, options_of
 from diffig.data import Batch
 from diffig.evaluation.explainer import Explainer as Judge
 from diffig.evaluation.rows import COLUMNS
@@ -92,7 +91,7 @@ def suite_of(metrics: str | MetricSuite) -> MetricSuite:
     """
     if isinstance(metrics, MetricSuite):
         return metrics
-    names = sorted(file.stem for file in Path(CONF_DIR, "metrics").glob("*.yaml"))
+    names = options_of("metrics")
     if metrics not in names:
         raise ValueError(f"metrics={metrics!r} is unknown; choose one of {', '.join(names)}, or give a MetricSuite")
     suite: MetricSuite = build(compose("evaluate", [f"metrics={metrics}"]).metrics)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from diffig.attribution.base import Attributor
 from diffig.baselines import Baseline
 from diffig.checks import check_choice
-from diffig.config import CONF_DIR, build, build_method, compose
+from diffig.config import CONF_DIR, build, build_method, compose, options_of
 from diffig.scores import ScoreFunction
 
 Preset = Literal["fast", "default", "best"]
@@ -44,11 +44,6 @@ class Recipe(NamedTuple):
         return self if steps is None else self._replace(overrides=(*self.overrides, f"method.steps={steps}"))
 
 
-def method_names() -> list[str]:
-    """Return the names of all methods."""
-    return sorted(file.stem for file in Path(CONF_DIR, "method").glob("*.yaml"))
-
-
 def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) -> Recipe:
     """Return what builds a method.
 
@@ -61,8 +56,8 @@ def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) ->
     Raises:
         ValueError: an unknown method, preset or option.
     """
-    if method not in method_names():
-        raise ValueError(f"{method!r} is no method; choose one of {', '.join(method_names())}")
+    if method not in options_of("method"):
+        raise ValueError(f"{method!r} is no method; choose one of {', '.join(options_of('method'))}")
     if preset is not None:
         check_choice(preset, Preset, "preset")
     start = f"method={method}" if preset is None else f"preset={preset}"

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from diffig.evaluation.report.figures.canvas import INK, LINE, MUTED, SERIES
-from diffig.io import whole
+from diffig.io import whole, write_figure
 
 
 class Track(NamedTuple):
@@ -104,8 +104,7 @@ def save_strip(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str
     if rows > 1:
         curve.legend(fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=9)
-    with whole(file) as partial:
-        figure.savefig(partial, format="png", dpi=130)
+    write_figure(file, figure)
     plt.close(figure)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from diffig.evaluation.explanation.film import pixels_of
 from diffig.evaluation.gallery import heat
 from diffig.evaluation.report.figures.canvas import MUTED, SERIES
-from diffig.io import whole
+from diffig.io import write_figure
 
 COLUMNS = ("for (red), against (blue)", "strength", "strength over image")
 
@@ -67,8 +67,7 @@ def save_side_by_side(
         colours = figure.colorbar(bar, ax=last, location="right", shrink=0.6, aspect=25, ticks=[-1, 0, 1])
         colours.ax.set_yticklabels(["against", "0", "for"], fontsize=7)
     figure.suptitle(title, fontsize=10)
-    with whole(file) as partial:
-        figure.savefig(partial, format="png", dpi=140)
+    write_figure(file, figure, dpi=140)
     plt.close(figure)
 
 
