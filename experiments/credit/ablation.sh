@@ -11,7 +11,7 @@ cross() { # cross <name> <words of the path>
     for credit in credit=riemann credit=idgi "credit=proportional credit.p=2" "credit=agreeing credit.p=1.5"; do
         folder=$out/$1/${credit//[ =.]/_}
         # shellcheck disable=SC2086
-        diffig-evaluate -m experiment=cifar10 skip=1000 limit=40 batch_size=40 metrics=full metrics.metrics.insertion_deletion.mas=true \
+        diffig-evaluate -m experiment=cifar10 skip=400 limit=40 batch_size=40 metrics=full metrics.metrics.insertion_deletion.mas=true \
             pictures=0 thumbnails=0 objective=probability,logit $credit "$widths" "hydra.sweep.dir=$folder" "${@:2}" "${overrides[@]}"
     done
 }
