@@ -14,8 +14,7 @@ from diffig.data.pictures import read_picture
 from diffig.data.storage import Storage
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as Picture
-    from PIL.Image import Resampling
+    from PIL.Image import Image as Picture, Resampling
 
 ResizeMode = Literal["crop", "squash"]
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffig.io import KEY as VERSION
-from diffig.io import check_version, whole, write_tensors, write_text
+from diffig.io import KEY as VERSION, check_version, whole, write_tensors, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

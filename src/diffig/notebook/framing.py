@@ -25,8 +25,7 @@ class Framing(NamedTuple):
 
     def __call__(self, picture: Picture) -> Picture:
         """Return the picture, resized and cropped."""
-        from torchvision.transforms.v2 import InterpolationMode
-        from torchvision.transforms.v2 import functional as vision
+        from torchvision.transforms.v2 import InterpolationMode, functional as vision
 
         if self.resize:
             picture = vision.resize(picture, list(self.resize), InterpolationMode(self.interpolation), antialias=True)
