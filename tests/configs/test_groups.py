@@ -512,7 +512,10 @@ def test_what_does_not_change_rows_does_not_change_the_fingerprint(same: str) ->
 
 @pytest.mark.parametrize(
     "other",
-    ["steps=3", "seed=1", "draw=1", "skip=1", "limit=3", "baseline=blur", "guidance.waste=0.3", "target=prediction"],
+    [
+        *("steps=3", "seed=1", "draw=1", "skip=1", "limit=3", "baseline=blur", "guidance.waste=0.3"),
+        *("target=prediction", "footprint=0.02", "footprint=[0,0.02]", "trainer.precision=bf16-mixed", "+new_key=1"),
+    ],
 )
 def test_what_changes_rows_changes_the_fingerprint(other: str) -> None:
     assert mark(other) != mark()

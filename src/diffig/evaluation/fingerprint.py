@@ -11,31 +11,29 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffig.diffusion.field_prior import SHIPPED
 
-DEPENDS = (
-    "dataset",
-    "classifier",
-    "objective",
-    "baseline",
-    "method",
-    "metrics",
-    "seed",
-    "limit",
-    "only_correct",
-    "draw",
-    "skip",
-    "target",
-    "protocol",
+# Counted where something uses them: datasets, methods and baselines are taken with their interpolations resolved.
+INGREDIENTS = (
+    *("preprocess", "image_size"),
+    *("steps", "credit", "rule", "nodes", "n_paths", "aggregation"),
+    *("guidance", "prior", "latent", "learned"),
+)
+# Where and how fast a run goes, and what it leaves beside its rows. Whatever is in neither list counts, so that a key
+# which somebody adds makes another run of it rather than lend it the rows of one without.
+BESIDE_ROWS = (
+    *("compute", "trainer", "logger", "dirs", "batch_size"),
+    *("pictures", "thumbnails", "searched"),
 )
 
 
 def fingerprint(cfg: DictConfig) -> str:
     """Return 16 hexadecimal digits of everything that the rows depend on, and of nothing else.
 
-    The method is taken resolved, so guidance counts only for methods that use it; the batch size does not count;
-    weights count by what is in their files, so that a model trained anew is another model.
+    The method is taken resolved, so guidance counts only for methods that use it; the batch size does not count, the
+    precision does; weights count by what is in their files, so that a model trained anew is another model.
     """
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
-    parts = {key: whole[key] for key in DEPENDS}
+    parts = {key: value for key, value in whole.items() if key not in INGREDIENTS + BESIDE_ROWS}
+    parts["precision"] = (whole.get("trainer") or {}).get("precision")
     for group, ignored in (("dataset", ("batch_size", "num_workers")), ("objective", ("chunk_size",))):
         parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
     prior = parts["method"].get("prior") or {}
