@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 
 from diffig.attribution import StickBreakingIntegration, aggregate
+from diffig.attribution.aggregate import FLOOR
 from diffig.attribution.base import Judged, combine
 from diffig.attribution.integrate import Integral
 from diffig.scores import ScoreFunction
@@ -42,6 +43,39 @@ def test_variance_weighted(n):
     assert (np.abs(found) <= np.abs(centre) + 1e-15).all()
 
 
+@pytest.mark.parametrize("n", [2, 5])
+def test_consensus(n):
+    given = candidates(n)
+    given[0, :, 0, 0, 0] = 2.5  # all agree
+    given[0, :, 0, 0, 1] = 0.0
+    given[0, :, 0, 0, 2] = torch.arange(n) - 0.5  # one of them argues against
+    found = aggregate(given, "consensus").numpy()
+    for row in range(3):
+        wanted = np.zeros(given.shape[2:])
+        for sign in (1, -1):
+            parts = np.maximum(sign * given[row].numpy(), 0)
+            pooled = np.zeros_like(wanted)
+            for place in np.ndindex(pooled.shape):
+                each = [part[place] for part in parts]
+                if max(each) > 0:
+                    pooled[place] = np.prod([value + FLOOR * parts.max() for value in each]) ** (1 / n)
+            wanted += sign * pooled * parts.mean(0).sum() / pooled.sum()
+        np.testing.assert_allclose(found[row], wanted, rtol=1e-9)
+    assert found[0, 0, 0, 1] == 0
+    assert abs(found[0, 0, 0, 2]) < 0.02 * found[0, 0, 0, 0]
+    np.testing.assert_allclose(found.sum((1, 2, 3)), given.numpy().mean(1).sum((1, 2, 3)), rtol=1e-12)
+
+
+def test_consensus_of_one_sign_and_of_nothing_and_nan_stay_with_their_image():
+    given = candidates(3).abs()
+    given[1], given[2, 1, 0, 0, 0] = 0, float("nan")
+    found = aggregate(given.float(), "consensus")
+    assert (found[0] > 0).all()
+    torch.testing.assert_close(found[0].sum(), given[0].mean(0).sum().float())
+    assert (found[1] == 0).all()
+    assert found[2].isnan().any()
+
+
 @pytest.mark.parametrize("n", [2, 9])
 def test_spi_p(n):
     given = candidates(n, shape=(2, 10, 10))
@@ -68,13 +102,13 @@ def test_best_of_takes_the_best_candidate():
         assert torch.equal(found[row], given[row, best])
 
 
-@pytest.mark.parametrize("how", ["mean", "median", "variance_weighted"])
+@pytest.mark.parametrize("how", ["mean", "median", "variance_weighted", "consensus"])
 def test_one_candidate_is_its_own_aggregate(how):
     given = candidates(1)
     assert torch.equal(aggregate(given, how), given[:, 0])
 
 
-@pytest.mark.parametrize("how", ["mean", "median", "variance_weighted", "spi_p"])
+@pytest.mark.parametrize("how", ["mean", "median", "variance_weighted", "spi_p", "consensus"])
 def test_order_of_candidates_does_not_matter(how):
     given = candidates(5)
     shuffled = given[:, [3, 0, 4, 1, 2]]
@@ -88,24 +122,25 @@ def test_combine_reads_the_change_of_the_score_from_its_parts():
     integral = Integral(attribution, total - change.repeat_interleave(4), total.abs())
     images = torch.rand(3, 2, 5, 6, dtype=torch.float64)
     judged = Judged(images, torch.zeros_like(images), torch.tensor([0, 1, 2]), ScoreFunction(TanhNet((2, 5, 6))))
-    for how in ("mean", "median", "best_of", "best_mixture"):
+    for how in ("mean", "median", "consensus", "best_of", "best_mixture"):
         found = combine(integral, how, judged)
         torch.testing.assert_close(found.gap, found.attribution.flatten(1).sum(1) - change)
         torch.testing.assert_close(found.waste, total.abs().view(3, 4).mean(1))
 
 
-def test_the_mean_keeps_completeness_and_the_gap_of_a_median_says_that_it_does_not():
+def test_the_mean_and_the_consensus_keep_completeness_and_the_gap_of_a_median_says_that_it_does_not():
     images, baselines = pictures()
     score = ScoreFunction(TanhNet())
     found = {
         how: StickBreakingIntegration(score, steps=64, n_paths=5, concentration=1.0, aggregation=how).explain(
             images, baselines, TARGETS
         )
-        for how in ("mean", "median", "variance_weighted")
+        for how in ("mean", "consensus", "median", "variance_weighted")
     }
     change = score.score(images, TARGETS) - score.score(baselines, TARGETS)
     for integral in found.values():
         torch.testing.assert_close(integral.gap, integral.attribution.flatten(1).sum(1) - change, rtol=1e-9, atol=1e-12)
     assert found["mean"].gap.abs().max() < 2e-3
+    torch.testing.assert_close(found["consensus"].gap, found["mean"].gap, rtol=0, atol=1e-12)
     for how in ("median", "variance_weighted"):
         assert found[how].gap.abs().max() > 5 * found["mean"].gap.abs().max()

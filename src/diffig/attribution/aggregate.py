@@ -14,7 +14,8 @@ from torch import Tensor
 
 from diffig.checks import check_choice
 
-Aggregation = Literal["mean", "median", "variance_weighted", "spi_p", "best_of", "best_mixture"]
+Aggregation = Literal["mean", "median", "variance_weighted", "spi_p", "consensus", "best_of", "best_mixture"]
+FLOOR = 1e-10  # of the largest, in place of nothing: what one candidate leaves out is ranked below what none does
 
 
 def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor | None = None) -> Tensor:
@@ -23,7 +24,8 @@ def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor |
     Args:
         attributions: the candidates.
         how: `mean` keeps completeness and sign, as `best_of` does; `median` keeps the sign only; `variance_weighted`
-            scales the mean by its agreement among candidates; `spi_p` is a probability map without sign.
+            scales the mean by its agreement among candidates; `spi_p` is a probability map without sign; `consensus`
+            is a geometric mean with the sum of the mean.
             `best_mixture` needs the score and lives in `diffig.guidance.retention`.
         quality: `(B, N)`, higher is better; needed by `best_of`.
     """
@@ -79,9 +81,30 @@ def spi_p(attributions: Tensor, top: float = 0.05) -> Tensor:
     return torch.where(spread > 0, probability, torch.where(centre.isnan(), centre, certain))
 
 
+def consensus(attributions: Tensor) -> Tensor:
+    """Return the geometric mean over candidates, sign by sign: a feature keeps what all of them give it.
+
+    `s_+ prod_p max(A_p, 0)^(1/N) - s_- prod_p max(-A_p, 0)^(1/N)`, logarithmic pooling (Genest and Zidek 1986), under
+    which candidates are a product of experts. The scales `s` give each sign its mean mass over candidates, so that the
+    sum, and with it completeness, is the mean's. A feature that a candidate gives nothing, or the other sign, is left
+    with `FLOOR` of the largest for that candidate; one that no candidate gives anything keeps nothing.
+    """
+    return _pooled(attributions.clamp(min=0)) - _pooled((-attributions).clamp(min=0))
+
+
+def _pooled(parts: Tensor) -> Tensor:
+    """The geometric mean `(B, C, H, W)` of parts `(B, N, C, H, W)` of one sign, with their mean mass."""
+    given = parts.sum(1)
+    floor = FLOOR * parts.flatten(1).amax(1)[:, None, None, None, None]
+    pooled = torch.where(given != 0, (parts + floor).log().mean(1).exp(), given)
+    mass, total = (each.flatten(1).sum(1)[:, None, None, None] for each in (parts.mean(1), pooled))
+    return pooled * (mass / torch.where(total == 0, 1, total))
+
+
 AGGREGATORS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": mean,
     "median": median,
     "variance_weighted": variance_weighted,
     "spi_p": spi_p,
+    "consensus": consensus,
 }

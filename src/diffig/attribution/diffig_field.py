@@ -75,7 +75,7 @@ class FieldDiffIG(RegionalAttributor):
         footprint: float | Sequence[float] = FOOTPRINTS,
         nodes: Nodes = "score",
     ) -> None:
-        guidance = guidance or Guidance(proposals=4)
+        guidance = guidance or Guidance(proposals=4, keep="consensus")
         spent = guidance.backward_images(sample_steps)
         share = steps // guidance.proposals  # backward images of one proposal
         if share <= spent:
@@ -88,7 +88,7 @@ class FieldDiffIG(RegionalAttributor):
         law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
         self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
         options = {
-            "credit": credit or Agreeing(p=1.5),
+            "credit": credit or Agreeing(p=2),
             "nodes": nodes,
             "n_paths": n_paths,
             "aggregation": aggregation,

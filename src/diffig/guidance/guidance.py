@@ -15,7 +15,7 @@ from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direct
 from diffig.guidance.retention import Fill, Unit
 from diffig.scores import ScoreFunction
 
-Kept = Literal["mean", "best_mixture"]
+Kept = Literal["mean", "consensus", "best_mixture"]
 
 
 class Guidance:
@@ -23,8 +23,9 @@ class Guidance:
 
     Two means, both at inference time. *Energies* shift the predicted clean field at each denoising step; a strength is
     the root mean square shift in standard deviations of the stick-breaking law, 0 turns an energy off, a negative one
-    asks for the opposite. *Proposals* are samples of one path, of which the mean is kept or the mixture with the best
-    retention: DiffIG's faithfulness as a criterion instead of a trained network, for forward passes only.
+    asks for the opposite. *Proposals* are samples of one path, of which is kept what they agree on, their mean, or the
+    mixture with the best retention: DiffIG's faithfulness as a criterion instead of a trained network, for forward
+    passes only.
 
     Args:
         faithfulness: mean score along the path.
@@ -35,7 +36,8 @@ class Guidance:
         nodes: classifier gradients for each path and denoising step; `waste` and `complexity` need 2.
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
-        keep: what is kept of them, their `mean` or the `best_mixture`, which is judged.
+        keep: what is kept of them: their `mean`, their `consensus` (a geometric mean, see `aggregate`), or the
+            `best_mixture`, which is judged.
         units: features removed when attributions are judged, `element` and/or `pixel`.
         fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `retention`.
     """
