@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 out=outputs/credit/ablation
 widths="footprint=[0.02],[0,0.01,0.02,0.03,0.045,0.06,0.08,0.1]" # one for all, or each image's own
 cross() { # cross <name> <words of the path>
-    for credit in credit=riemann credit=idgi "credit=proportional credit.p=2" "credit=agreeing credit.p=1.5"; do
+    for credit in credit=riemann credit=idgi "credit=proportional credit.p=2" "credit=agreeing credit.p=2"; do
         folder=$out/$1/${credit//[ =.]/_}
         # shellcheck disable=SC2086
         diffig-evaluate -m experiment=cifar10 skip=400 limit=40 batch_size=40 metrics=full metrics.metrics.insertion_deletion.mas=true \
@@ -17,7 +17,7 @@ cross() { # cross <name> <words of the path>
 }
 overrides=("$@")
 cross straight method=ig
-cross stick_breaking method=spi n_paths=4 steps=8
+cross stick_breaking method=spi n_paths=4 steps=8 aggregation=consensus
 cross guided method=gig
 cross schedule method=coarse_to_fine
 cross sampled_field method=diffig_field

@@ -9,7 +9,7 @@ pair=${1:?give a pair: cifar10 or photos}
 shift
 case $pair in
 cifar10) images=(experiment=cifar10 limit=150 batch_size=50) ;;
-photos) images=(experiment=photos skip=100 limit=24 batch_size=8) ;;
+photos) images=(experiment=photos skip=100 limit=40 batch_size=8) ;;
 *)
     echo "pair=$pair is unknown; choose cifar10 or photos" >&2
     exit 2
@@ -22,7 +22,7 @@ judge() {
     diffig-evaluate -m "${images[@]}" metrics=suite "${left_out[@]/#/~metrics.metrics.}" "hydra.sweep.dir=$out/$1" "${@:2}"
 }
 widths="footprint=[0,0.01,0.02,0.03,0.045,0.06,0.08,0.1]" # what DiffIG chooses among, for everybody else
-agreeing=(objective=logit credit=agreeing credit.p=1.5)
+agreeing=(objective=logit credit=agreeing credit.p=2)
 proportional=(objective=logit credit=proportional credit.p=2)
 judge default preset=default "$@"
 judge lrp method=lrp,centre_gaussian "$@"
@@ -30,6 +30,7 @@ judge schedule_widths method=coarse_to_fine "${agreeing[@]}" "$widths" "$@"
 judge rivals_widths method=ig,gig "${proportional[@]}" "$widths" "$@"
 judge lrp_widths method=lrp "$widths" "$@"
 judge one_width method=diffig_field footprint=0.02 "$@"
+judge mean method=diffig_field guidance.keep=mean "$@"
 judge mixture method=diffig_field guidance.keep=best_mixture "$@"
 judge published method=coarse_to_fine,ig,gig,idgi "$@"
 judge fast preset=fast "$@"

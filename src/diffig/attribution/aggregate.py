@@ -25,7 +25,7 @@ def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor |
         attributions: the candidates.
         how: `mean` keeps completeness and sign, as `best_of` does; `median` keeps the sign only; `variance_weighted`
             scales the mean by its agreement among candidates; `spi_p` is a probability map without sign; `consensus`
-            is a geometric mean with the sum of the mean.
+            is what all candidates agree on, with the sum of the mean.
             `best_mixture` needs the score and lives in `diffig.guidance.retention`.
         quality: `(B, N)`, higher is better; needed by `best_of`.
     """
@@ -82,23 +82,27 @@ def spi_p(attributions: Tensor, top: float = 0.05) -> Tensor:
 
 
 def consensus(attributions: Tensor) -> Tensor:
-    """Return the geometric mean over candidates, sign by sign: a feature keeps what all of them give it.
+    """Return what all candidates agree on: the geometric mean of the parts that have the sign of their total.
 
-    `s_+ prod_p max(A_p, 0)^(1/N) - s_- prod_p max(-A_p, 0)^(1/N)`, logarithmic pooling (Genest and Zidek 1986), under
-    which candidates are a product of experts. The scales `s` give each sign its mean mass over candidates, so that the
-    sum, and with it completeness, is the mean's. A feature that a candidate gives nothing, or the other sign, is left
-    with `FLOOR` of the largest for that candidate; one that no candidate gives anything keeps nothing.
+    `c prod_p max(d A_p, 0)^(1/N)` with `d` the sign of the candidates' total and `c` such that the sum, and with it
+    completeness, is the mean's: logarithmic pooling (Genest and Zidek 1986), under which candidates are a product of
+    experts. A feature that a candidate gives nothing, or the other sign, is left with `FLOOR` of the largest for that
+    candidate; what argues against the total is dropped, as `diffig.credit.Agreeing` drops it from a piece. Where
+    nothing agrees the mean is returned.
     """
-    return _pooled(attributions.clamp(min=0)) - _pooled((-attributions).clamp(min=0))
-
-
-def _pooled(parts: Tensor) -> Tensor:
-    """The geometric mean `(B, C, H, W)` of parts `(B, N, C, H, W)` of one sign, with their mean mass."""
+    centre = attributions.mean(1)
+    total = _sum(centre)
+    parts = (attributions * total.sign()[:, None]).clamp(min=0)
     given = parts.sum(1)
     floor = FLOOR * parts.flatten(1).amax(1)[:, None, None, None, None]
     pooled = torch.where(given != 0, (parts + floor).log().mean(1).exp(), given)
-    mass, total = (each.flatten(1).sum(1)[:, None, None, None] for each in (parts.mean(1), pooled))
-    return pooled * (mass / torch.where(total == 0, 1, total))
+    mass = _sum(pooled)
+    return torch.where(mass == 0, centre, pooled * (total / torch.where(mass == 0, 1, mass)))
+
+
+def _sum(maps: Tensor) -> Tensor:
+    """The sum of each map of `(B, C, H, W)`, `(B, 1, 1, 1)`."""
+    return maps.sum((1, 2, 3), keepdim=True)
 
 
 AGGREGATORS: dict[str, Callable[[Tensor], Tensor]] = {

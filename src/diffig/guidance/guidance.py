@@ -36,7 +36,7 @@ class Guidance:
         nodes: classifier gradients for each path and denoising step; `waste` and `complexity` need 2.
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
-        keep: what is kept of them: their `mean`, their `consensus` (a geometric mean, see `aggregate`), or the
+        keep: what is kept of them: their `mean`, their `consensus` (see `aggregate`), or the
             `best_mixture`, which is judged.
         units: features removed when attributions are judged, `element` and/or `pixel`.
         fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `retention`.
