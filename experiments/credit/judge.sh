@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 pair=${1:?give a pair: cifar10 or photos}
 shift
 case $pair in
-cifar10) images=(experiment=cifar10 limit=150 batch_size=50) ;;
+cifar10) images=(experiment=cifar10 limit=300 batch_size=50) ;;
 photos) images=(experiment=photos skip=100 limit=40 batch_size=8) ;;
 *)
     echo "pair=$pair is unknown; choose cifar10 or photos" >&2
@@ -27,12 +27,12 @@ proportional=(objective=logit credit=proportional credit.p=2)
 judge default preset=default "$@"
 judge lrp method=lrp,centre_gaussian "$@"
 judge schedule_widths method=coarse_to_fine "${agreeing[@]}" "$widths" "$@"
-judge rivals_widths method=ig,gig "${proportional[@]}" "$widths" "$@"
 judge lrp_widths method=lrp "$widths" "$@"
+judge fast preset=fast "$@"
+judge rivals_widths method=ig,gig "${proportional[@]}" "$widths" "$@"
 judge one_width method=diffig_field footprint=0.02 "$@"
 judge mean method=diffig_field guidance.keep=mean "$@"
 judge mixture method=diffig_field guidance.keep=best_mixture "$@"
 judge published method=coarse_to_fine,ig,gig,idgi "$@"
-judge fast preset=fast "$@"
 judge best preset=best "$@"
 diffig-report "runs=$out" "output=$out/report" reference=lrp
