@@ -11,7 +11,7 @@ from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
 from diffig.guidance.energies import ENERGIES, PathView, direction
-from diffig.guidance.retention import RATIOS, best_mixture, retention
+from diffig.integration.retention import RATIOS, best_mixture, retention
 from diffig.paths import LaplacianBasis, PixelBasis, Schedule
 from diffig.paths.path import blend
 from diffig.scores import ScoreFunction

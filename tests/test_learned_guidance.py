@@ -24,8 +24,8 @@ from diffig.guidance.label_store import LabelStore, LabelTable
 from diffig.guidance.learned import PathScore
 from diffig.guidance.learned_training import PathScoreTraining, correlation, ranks
 from diffig.guidance.path_labels import PathLabels, path_facts
-from diffig.guidance.retention import RATIOS
 from diffig.guidance.scored_data import ScoredPathData
+from diffig.integration.retention import RATIOS
 from diffig.scores import ScoreFunction
 
 pytestmark = pytest.mark.filterwarnings(

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.classifiers.base import Classifier
 from diffig.data.image_sets import ArrayImages
 from diffig.evaluation import roar
 from diffig.evaluation.roar import Retraining, Roar, explained_set, hits, retrained
+from diffig.integration.integrate import Integral
 from diffig.metrics.roar import Removal, accuracy_area, kept_masks, without_relevant
 from diffig.scores import ScoreFunction
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from diffig.attribution import StickBreakingIntegration, aggregate
 from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral
+from diffig.integration.integrate import Integral
 from diffig.scores import ScoreFunction
 from oracle.models import TanhNet, fixed, pictures
 

@@ -10,9 +10,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation, aggregate
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline, Constant
 from diffig.checks import (
     check_at_least,
@@ -27,7 +24,10 @@ from diffig.checks import (
     warn_non_finite,
 )
 from diffig.credit import Credit, Rule, as_credit
-from diffig.guidance.retention import Fill, Unit, best_footprint, best_mixture, mean_retention
+from diffig.integration.aggregate import Aggregation, aggregate
+from diffig.integration.integrate import Integral, integrate
+from diffig.integration.quadrature import Nodes
+from diffig.integration.retention import Fill, Unit, best_footprint, best_mixture, mean_retention
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.diffusion.levels import ImageDenoiser
+from diffig.integration.aggregate import Aggregation
+from diffig.integration.integrate import Integral
+from diffig.integration.quadrature import Nodes
 from diffig.paths.denoising import DenoisingPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

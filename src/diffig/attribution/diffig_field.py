@@ -7,10 +7,7 @@ from pathlib import Path as FilePath
 
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.checks import check_widths
@@ -19,6 +16,9 @@ from diffig.diffusion.field_prior import FieldPrior
 from diffig.diffusion.spaces import FieldSpace
 from diffig.guidance import FieldPath, Guidance
 from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.integration.aggregate import Aggregation
+from diffig.integration.integrate import Integral, integrate
+from diffig.integration.quadrature import Nodes
 from diffig.paths.basis import Basis
 from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule

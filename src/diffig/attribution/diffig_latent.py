@@ -13,10 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation, aggregate
 from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
@@ -25,6 +22,9 @@ from diffig.diffusion.latent_space import LatentSpace
 from diffig.guidance import Guidance
 from diffig.guidance.latent_path import LatentPath
 from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.integration.aggregate import Aggregation, aggregate
+from diffig.integration.integrate import Integral, integrate
+from diffig.integration.quadrature import Nodes
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.generator import candidates

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.banked import BankedAttributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

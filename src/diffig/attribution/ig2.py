@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.banked import BankedAttributor
-from diffig.attribution.integrate import Integral
 from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
 from diffig.credit import Credit, as_credit
+from diffig.integration.integrate import Integral
 from diffig.paths.counterfactual import GradPath
 from diffig.paths.representation import represent
 from diffig.randomness import Streams

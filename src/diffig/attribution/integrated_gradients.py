@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
+from diffig.integration.quadrature import Nodes
 from diffig.paths.straight import StraightPath
 from diffig.scores import ScoreFunction
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from diffig.attribution.guided_ig import GuidedIntegratedGradients
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
 from diffig.credit import Credit
+from diffig.integration.integrate import Integral
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
 from diffig.paths.latent_greedy import LatentGreedyPath, Partial

@@ -17,13 +17,13 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from diffig.attribution.integrate import integrate
 from diffig.checks import check_at_least, check_choice
 from diffig.diffusion.latent_data import LatentPathData
 from diffig.guidance.label_manifest import write_manifest
 from diffig.guidance.label_settings import digest
 from diffig.guidance.label_store import SPLITS, LabelStore, LabelTable, Split
-from diffig.guidance.retention import RATIOS, retention
+from diffig.integration.integrate import integrate
+from diffig.integration.retention import RATIOS, retention
 from diffig.metrics.sparseness import entropy
 from diffig.paths.path import Path
 from diffig.scores import ScoreFunction

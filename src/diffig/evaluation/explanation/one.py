@@ -11,7 +11,6 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from diffig.attribution.integrate import Integral
 from diffig.attribution.regional import RegionalAttributor
 from diffig.evaluation.environment import environment
 from diffig.evaluation.explanation.asked import Asked, image_of, index_of
@@ -20,6 +19,7 @@ from diffig.evaluation.explanation.inputs import read_image, target_of
 from diffig.evaluation.explanation.page import write_page
 from diffig.evaluation.explanation.side_by_side import save_side_by_side
 from diffig.evaluation.explanation.tracks import path_track, removal_tracks
+from diffig.integration.integrate import Integral
 from diffig.io import write_json, write_tensors
 
 if TYPE_CHECKING:

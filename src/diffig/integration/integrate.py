@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffig.attribution.quadrature import Nodes, cut
 from diffig.credit import Credit, as_credit
+from diffig.integration.quadrature import Nodes, cut
 from diffig.paths.path import Path
 from diffig.scores import ScoreFunction
 
