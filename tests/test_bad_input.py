@@ -21,9 +21,9 @@ from diffig.attribution import (
 )
 from diffig.checks import NonFiniteWarning
 from diffig.diffusion.denoisers.unet import FieldUNet
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance import FieldPath, Guidance
+from diffig.method import FieldPath, Guidance
+from diffig.method.field.prior import FieldPrior
+from diffig.method.field.space import FieldSpace
 from diffig.paths import GuidedPath, LaplacianBasis, StickBreakingPath, StraightPath
 from diffig.scores import ScoreFunction
 from oracle.models import Deep, TanhNet, pictures

@@ -11,13 +11,13 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from diffig.diffusion.denoisers.unet import FieldUNet
-from diffig.diffusion.field_data import FieldDataModule, FieldSet
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.law import law_errors
 from diffig.diffusion.noise import LAST, NoiseSchedule, clean_of, target
 from diffig.diffusion.noising import noising
 from diffig.diffusion.path_diffusion import PathDiffusion
 from diffig.diffusion.sampler import ddim
+from diffig.method.field.data import FieldDataModule, FieldSet
+from diffig.method.field.law import law_errors
+from diffig.method.field.prior import FieldPrior
 from diffig.randomness import first_counter
 
 KNOTS, GRID = 8, (8, 8)

@@ -8,12 +8,12 @@ import torch
 
 from diffig.attribution import FieldDiffIG
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
-from diffig.diffusion.field_sequence import FieldSequence
 from diffig.diffusion.noise import NoiseSchedule
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance import Guidance
-from diffig.guidance.learned import PathScore
-from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.method import Guidance
+from diffig.method.field.sequence import FieldSequence
+from diffig.method.field.space import FieldSpace
+from diffig.method.guidance.learned import PathScore
+from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.basis import LaplacianBasis
 
 SPACE = FieldSpace(LaplacianBasis(3))

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from diffig.attribution import FieldDiffIG, integrate
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance import FieldPath, Guidance
-from diffig.guidance.energies import ENERGIES, PathView, direction
 from diffig.integration.retention import RATIOS, best_mixture, retention
+from diffig.method import FieldPath, Guidance
+from diffig.method.field.prior import FieldPrior
+from diffig.method.field.space import FieldSpace
+from diffig.method.guidance.energies import ENERGIES, PathView, direction
 from diffig.paths import LaplacianBasis, PixelBasis, Schedule
 from diffig.paths.path import blend
 from diffig.scores import ScoreFunction

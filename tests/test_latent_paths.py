@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from diffig.attribution import LatentDiffIG, integrate
-from diffig.diffusion.latent_data import PathDraws
-from diffig.diffusion.latent_prior import Ends, LatentPrior
-from diffig.diffusion.latent_space import LatentSpace
 from diffig.diffusion.noise import NoiseSchedule, target
 from diffig.diffusion.sampler import ddim, ddpm, posterior
-from diffig.guidance import Guidance
-from diffig.guidance.learned import PathScore
-from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.method import Guidance
+from diffig.method.guidance.learned import PathScore
+from diffig.method.guidance.learned_guidance import LearnedGuidance
+from diffig.method.latent.data import PathDraws
+from diffig.method.latent.prior import Ends, LatentPrior
+from diffig.method.latent.space import LatentSpace
 from diffig.paths.decoded import DecodedPath
 from diffig.paths.generator import candidates
 from diffig.randomness import Streams
@@ -360,7 +360,7 @@ def test_a_latent_prior_survives_its_file(tmp_path, prediction):
 
 def test_files_that_are_no_latent_prior(tmp_path):
     from diffig.diffusion.denoisers.unet import FieldUNet
-    from diffig.diffusion.field_prior import FieldPrior
+    from diffig.method.field.prior import FieldPrior
 
     with pytest.raises(FileNotFoundError, match=r"no latent prior at .*; train one with `diffig-train module=latent"):
         LatentPrior.load(tmp_path / "nowhere.safetensors")
@@ -496,7 +496,7 @@ def score_of(quantity, seed=9):
 
 def sampled(learned=None, energies=None, sampler="ddpm", steps=12, count=3, n_paths=2, **options):
     """Clean sequences of guided samples `(count * n_paths, T + 1, d)`."""
-    from diffig.guidance.latent_path import LatentPath
+    from diffig.method.latent.path import LatentPath
 
     images, baselines = pictures(count)
     maker = LatentPath(LatentSpace(Lossy(), KNOTS), tiny(awake=False), learned, energies, sampler, steps, **options)
@@ -534,7 +534,7 @@ def test_strengths_add_up():
 
 def test_the_epsilon_form_moves_the_clean_path():
     """In one step from t = 0.99: eps - omega sigma g is z_0 + omega sigma^2 / alpha g."""
-    from diffig.guidance.latent_path import LatentPath
+    from diffig.method.latent.path import LatentPath
 
     images, baselines = (part.double() for part in pictures())
     network = PathScore(Along().double(), schedule=NoiseSchedule(levels=100))
@@ -692,7 +692,7 @@ def test_energies_raise_their_own_value(name):
 
 
 def test_the_region_comes_first():
-    from diffig.guidance.latent_path import LatentPath
+    from diffig.method.latent.path import LatentPath
 
     images, baselines = pictures()
     mask = torch.zeros(3, 1, 4, 4)
@@ -735,7 +735,7 @@ def test_the_method_refuses(tmp_path):
         method(aggregation="best_guided")
     with pytest.raises(ValueError, match=r"steps=8 backward images do not pay for the 8 gradients of the energies"):
         method(steps=8, energies=Guidance(waste=0.1, nodes=2, stop=1.0))
-    from diffig.guidance.latent_path import LatentPath
+    from diffig.method.latent.path import LatentPath
 
     with pytest.raises(ValueError, match=r"trained for 6 knots and the space has 9; set n_knots=6"):
         LatentPath(LatentSpace(Lossy(), 9), tiny())

@@ -16,16 +16,16 @@ from torch.utils.data import DataLoader
 
 from diffig.baselines import Average, Constant
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
-from diffig.diffusion.latent_data import LatentPathData
-from diffig.diffusion.latent_space import LatentSpace
 from diffig.diffusion.noise import NoiseSchedule
-from diffig.guidance.label_manifest import read_labels, read_manifest, write_manifest
-from diffig.guidance.label_store import LabelStore, LabelTable
-from diffig.guidance.learned import PathScore
-from diffig.guidance.learned_training import PathScoreTraining, correlation, ranks
-from diffig.guidance.path_labels import PathLabels, path_facts
-from diffig.guidance.scored_data import ScoredPathData
 from diffig.integration.retention import RATIOS
+from diffig.method.guidance.label_manifest import read_labels, read_manifest, write_manifest
+from diffig.method.guidance.label_store import LabelStore, LabelTable
+from diffig.method.guidance.learned import PathScore
+from diffig.method.guidance.learned_training import PathScoreTraining, correlation, ranks
+from diffig.method.guidance.path_labels import PathLabels, path_facts
+from diffig.method.guidance.scored_data import ScoredPathData
+from diffig.method.latent.data import LatentPathData
+from diffig.method.latent.space import LatentSpace
 from diffig.scores import ScoreFunction
 
 pytestmark = pytest.mark.filterwarnings(

@@ -9,8 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from diffig.config import CONF_DIR, build, compose
-from diffig.diffusion.latent_prior import LatentPrior
 from diffig.generative import Autoencoder
+from diffig.method.latent.prior import LatentPrior
 from diffig.scores import ScoreFunction
 
 STUDIES = sorted(file.stem for file in (Path(CONF_DIR) / "experiment").glob("latent_*.yaml"))

@@ -267,8 +267,8 @@ def test_the_curve_outlives_a_kill_at_the_start_of_the_next_run(tmp_path):
 
 
 def test_a_compiled_denoiser_keeps_its_keys():
-    from diffig.diffusion.latent_prior import LatentPrior
     from diffig.diffusion.path_diffusion import PathDiffusion
+    from diffig.method.latent.prior import LatentPrior
 
     plain, compiled = (
         PathDiffusion(LatentPrior.new(3, 2, width=16, depth=1, heads=2), compile=compile) for compile in (False, True)

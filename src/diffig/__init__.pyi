@@ -78,20 +78,20 @@ from .config import (
 from .credit import (
     Credit as Credit,
 )
-from .diffusion.field_prior import (
-    FieldPrior as FieldPrior,
-)
-from .diffusion.latent_prior import (
-    LatentPrior as LatentPrior,
-)
 from .generative import (
     Autoencoder as Autoencoder,
     Counterfactual as Counterfactual,
     CounterfactualSearch as CounterfactualSearch,
     ImageDiffusion as ImageDiffusion,
 )
-from .guidance import (
+from .method import (
     Guidance as Guidance,
+)
+from .method.field.prior import (
+    FieldPrior as FieldPrior,
+)
+from .method.latent.prior import (
+    LatentPrior as LatentPrior,
 )
 from .metrics import (
     Explained as Explained,

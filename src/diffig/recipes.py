@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from diffig.config import build
 
 if TYPE_CHECKING:
-    from diffig.diffusion.latent_data import LatentPathData
+    from diffig.method.latent.data import LatentPathData
 
 
 class Recipe(NamedTuple):
@@ -46,7 +46,7 @@ def _path_diffusion(cfg: DictConfig) -> Recipe:
 
 
 def _path_score(cfg: DictConfig) -> Recipe:
-    from diffig.guidance.scored_data import ScoredPathData
+    from diffig.method.guidance.scored_data import ScoredPathData
 
     paths = latent_paths(cfg)
     length, dim = paths.shape

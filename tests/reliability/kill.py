@@ -205,8 +205,8 @@ def warm() -> None:
     import diffig.evaluation.report
     import diffig.evaluation.run
     import diffig.evaluation.summary
-    import diffig.guidance.learned_training
-    import diffig.guidance.path_labels
+    import diffig.method.guidance.learned_training
+    import diffig.method.guidance.path_labels
     import diffig.training  # noqa: F401
 
     for program in ("train", "evaluate", "explain", "report"):

@@ -12,13 +12,13 @@ from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Credit
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance import FieldPath, Guidance
-from diffig.guidance.learned_guidance import LearnedGuidance
 from diffig.integration.aggregate import Aggregation
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
+from diffig.method import FieldPath, Guidance
+from diffig.method.field.prior import FieldPrior
+from diffig.method.field.space import FieldSpace
+from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.basis import Basis
 from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule

@@ -17,14 +17,14 @@ from diffig.attribution.base import Judged, combine
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
-from diffig.diffusion.latent_prior import LatentPrior, Sampler
-from diffig.diffusion.latent_space import LatentSpace
-from diffig.guidance import Guidance
-from diffig.guidance.latent_path import LatentPath
-from diffig.guidance.learned_guidance import LearnedGuidance
 from diffig.integration.aggregate import Aggregation, aggregate
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
+from diffig.method import Guidance
+from diffig.method.guidance.learned_guidance import LearnedGuidance
+from diffig.method.latent.path import LatentPath
+from diffig.method.latent.prior import LatentPrior, Sampler
+from diffig.method.latent.space import LatentSpace
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.generator import candidates

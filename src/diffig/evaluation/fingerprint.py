@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffig.diffusion.field_prior import SHIPPED
+from diffig.method.field.prior import SHIPPED
 
 DEPENDS = (
     "dataset",

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffig.diffusion.law import law_errors
 from diffig.diffusion.noise import NoiseSchedule, Prediction
 from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
 from diffig.diffusion.sampler import Push, Shift, ddim
+from diffig.method.field.law import law_errors
 
-SHIPPED = str(files("diffig.diffusion") / "field_prior.safetensors")
+SHIPPED = str(files("diffig.method.field") / "prior.safetensors")
 
 
 class FieldPrior(PathPrior):

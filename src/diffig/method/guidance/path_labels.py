@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from diffig.checks import check_at_least, check_choice
-from diffig.diffusion.latent_data import LatentPathData
-from diffig.guidance.label_manifest import write_manifest
-from diffig.guidance.label_settings import digest
-from diffig.guidance.label_store import SPLITS, LabelStore, LabelTable, Split
 from diffig.integration.integrate import integrate
 from diffig.integration.retention import RATIOS, retention
+from diffig.method.guidance.label_manifest import write_manifest
+from diffig.method.guidance.label_settings import digest
+from diffig.method.guidance.label_store import SPLITS, LabelStore, LabelTable, Split
+from diffig.method.latent.data import LatentPathData
 from diffig.metrics.sparseness import entropy
 from diffig.paths.path import Path
 from diffig.scores import ScoreFunction

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from diffig.checks import check_at_least
-from diffig.diffusion.latent_data import LatentPathData, PathDraws
 from diffig.diffusion.noising import first_counter, noising, stream, taken_in_turn
 from diffig.diffusion.prior import PathBatch
-from diffig.guidance.label_manifest import read_labels, read_manifest
-from diffig.guidance.label_store import SPLITS, LabelTable, Split
-from diffig.guidance.path_labels import path_facts
+from diffig.method.guidance.label_manifest import read_labels, read_manifest
+from diffig.method.guidance.label_store import SPLITS, LabelTable, Split
+from diffig.method.guidance.path_labels import path_facts
+from diffig.method.latent.data import LatentPathData, PathDraws
 
 
 class ScoredSet(Dataset[PathBatch]):

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from diffig.guidance.label_settings import differences, plain, read_json
-from diffig.guidance.label_store import (
+from diffig.io import KEY, check_version, write_json
+from diffig.method.guidance.label_settings import differences, plain, read_json
+from diffig.method.guidance.label_store import (
     COUNTED,
     LABELS,
     LABELS_VERSION,
@@ -22,7 +23,6 @@ from diffig.guidance.label_store import (
     read_shard,
     shard_file,
 )
-from diffig.io import KEY, check_version, write_json
 
 MANIFEST = "manifest.json"
 

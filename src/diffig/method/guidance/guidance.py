@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from diffig.checks import check_at_least, check_choice
-from diffig.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
 from diffig.integration.retention import Fill, Unit
+from diffig.method.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
 from diffig.scores import ScoreFunction
 
 Kept = Literal["mean", "best_mixture"]

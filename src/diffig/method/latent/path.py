@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffig.diffusion.latent_prior import Ends, LatentPrior, Sampler
-from diffig.diffusion.latent_space import LatentSpace
-from diffig.guidance.guidance import Guidance
-from diffig.guidance.learned_guidance import LearnedGuidance
-from diffig.guidance.sampled_path import SampledPath
+from diffig.method.guidance.guidance import Guidance
+from diffig.method.guidance.learned_guidance import LearnedGuidance
+from diffig.method.latent.prior import Ends, LatentPrior, Sampler
+from diffig.method.latent.space import LatentSpace
+from diffig.method.sampled_path import SampledPath
 from diffig.paths.decoded import DecodedPath
 from diffig.paths.generator import candidates
 from diffig.randomness import Streams

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from diffig.checks import check_at_least
 from diffig.diffusion.noising import first_counter, noising, stream, taken_in_turn
 from diffig.diffusion.prior import PathBatch
-from diffig.diffusion.spaces import FieldSpace
+from diffig.method.field.space import FieldSpace
 from diffig.paths.basis import PixelBasis
 from diffig.paths.schedule import Schedule
 from diffig.paths.stick_breaking import StickBreakingPath

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from diffig.checks import check_choice
 from diffig.diffusion.noise import NoiseSchedule
-from diffig.guidance.learned import PathScore, Quantity
+from diffig.method.guidance.learned import PathScore, Quantity
 
 Form = Literal["posterior_mean", "epsilon"]
 

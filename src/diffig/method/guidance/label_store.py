@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from diffig.guidance.label_settings import differences, fingerprint, plain, read_json
 from diffig.io import KEY, NewerFormat, check_version, write_json, write_tensors
+from diffig.method.guidance.label_settings import differences, fingerprint, plain, read_json
 
 log = logging.getLogger(__name__)
 Split = Literal["train", "val"]

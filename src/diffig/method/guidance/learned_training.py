@@ -14,8 +14,8 @@ from torch.nn.functional import mse_loss
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.noise import NoiseSchedule
 from diffig.diffusion.prior import PathBatch
-from diffig.guidance.learned import PathScore, Quantity
 from diffig.io import write_json, write_tensors
+from diffig.method.guidance.learned import PathScore, Quantity
 from diffig.optimisation import adamw_with_cosine
 
 TIMES = (0.0, 0.25, 0.5, 0.75)  # noise times that validation looks at

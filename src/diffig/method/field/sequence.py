@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, pad
 
-from diffig.diffusion.spaces import FieldSpace
+from diffig.method.field.space import FieldSpace
 from diffig.paths.path import AlphaPath
 from diffig.paths.stick_breaking import StickBreakingPath
 

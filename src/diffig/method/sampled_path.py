@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.diffusion.prior import PathPrior
-from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.generator import PathGenerator
 from diffig.paths.stick_breaking import draw_concentration
 from diffig.randomness import Streams

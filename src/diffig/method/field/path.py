@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.field_sequence import FieldSequence
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance.guidance import Guidance
-from diffig.guidance.learned_guidance import LearnedGuidance
-from diffig.guidance.sampled_path import SampledPath
+from diffig.method.field.prior import FieldPrior
+from diffig.method.field.sequence import FieldSequence
+from diffig.method.field.space import FieldSpace
+from diffig.method.guidance.guidance import Guidance
+from diffig.method.guidance.learned_guidance import LearnedGuidance
+from diffig.method.sampled_path import SampledPath
 from diffig.paths.generator import candidates
 from diffig.paths.path import AlphaPath, blend
 from diffig.randomness import Streams

@@ -13,10 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from diffig.baselines import Baseline, Constant
 from diffig.checks import check_at_least
 from diffig.data.module import ImageDataModule
-from diffig.diffusion.field_sequence import FieldSequence
-from diffig.diffusion.latent_space import LatentSpace
 from diffig.diffusion.noising import first_counter, noising, stream, taken_in_turn
 from diffig.diffusion.prior import PathBatch
+from diffig.method.field.sequence import FieldSequence
+from diffig.method.latent.space import LatentSpace
 from diffig.paths.stick_breaking import draw_concentration
 from diffig.randomness import Streams
 
