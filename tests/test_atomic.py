@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file
 
 import diffig
-from diffig.evaluation.explanation.film import save_strip
-from diffig.evaluation.explanation.side_by_side import save_side_by_side
-from diffig.evaluation.explanation.tracks import Track
 from diffig.evaluation.gallery import save_gallery
+from diffig.explain.film import save_strip
+from diffig.explain.side_by_side import save_side_by_side
+from diffig.explain.tracks import Track
 from diffig.io import DiskFull, is_full, whole, write_bytes, write_json, write_picture, write_tensors, write_text
-from diffig.loss_curves import draw_losses
+from diffig.training.loss_curves import draw_losses
 
 SOURCE = Path(diffig.__file__).parent
 MOVES = {("os", "replace"), ("os", "rename"), ("os", "renames"), ("shutil", "move")}

@@ -16,11 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from diffig import __version__
-from diffig.checkpointing import Checkpoints
 from diffig.classifiers import load_weights
 from diffig.classifiers.checkpoint import save_weights
 from diffig.diffusion.denoisers.unet import FieldUNet
-from diffig.evaluation.report.reading import read_curves, read_rows
 from diffig.evaluation.rows import COLUMNS, RowStore, read_table
 from diffig.evaluation.twins import take_over
 from diffig.generative import Autoencoder
@@ -28,6 +26,8 @@ from diffig.io import NewerFormat, check_version
 from diffig.method.field.prior import FieldPrior
 from diffig.method.guidance.label_manifest import read_manifest, write_manifest
 from diffig.method.guidance.label_store import COUNTED, LabelStore, LabelTable
+from diffig.report.reading import read_curves, read_rows
+from diffig.training.checkpoints import Checkpoints
 
 
 def newer(place: str, what: str, version: int = 2) -> str:

@@ -382,7 +382,7 @@ def test_a_regressor_learns_a_function_of_the_path(tmp_path, quantity):
     assert score.facts["labels"]["objective"] == "probability"
     assert score.space["concentration"] == [1.0, 20.0]
 
-    from diffig.evaluation.regressor_plot import draw_correlation
+    from diffig.training.regressor_plot import draw_correlation
 
     assert draw_correlation(tmp_path).stat().st_size > 5000
     assert draw_correlation(tmp_path / "empty") is None

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from diffig.evaluation.metric_facts import read_facts, write_facts
-from diffig.evaluation.report import build_report
-from diffig.evaluation.report.families import family_of
-from diffig.evaluation.report.wording import as_said, direction_of
 from diffig.metrics import Explained, Facts, Measured, Metric, MetricSuite
+from diffig.report import build_report
+from diffig.report.families import family_of
+from diffig.report.wording import as_said, direction_of
 from oracle.explained import explained_batch
 
 VALUES = {"ig": [0.1 + 0.001 * i for i in range(30)], "worst": [0.9 + 0.001 * i for i in range(30)]}

@@ -48,7 +48,7 @@ def test_the_wheel_holds_configs_weights_and_the_report_template(wheel: Path) ->
     assert {
         "diffig/py.typed",
         "diffig/method/field/prior.safetensors",
-        "diffig/evaluation/template.html.j2",
+        "diffig/report/template.html.j2",
     } <= names
     assert not [name for name in names if name.startswith(("tests", "outputs"))]
 

@@ -20,7 +20,7 @@ from diffig.data.masked_files import MaskedFiles, Region
 from diffig.data.npz import Npz
 from diffig.data.pictures import TransparencyWarning, read_picture
 from diffig.data.storage import Storage
-from diffig.evaluation.explanation.inputs import read_image
+from diffig.explain.inputs import read_image
 
 RNG = np.random.default_rng(0)
 ORIENTATION = 0x0112

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from diffig.evaluation import progress
-from diffig.evaluation.progress import ProgressLog, duration
+from diffig.tracking import progress
+from diffig.tracking.progress import ProgressLog, duration
 
 
 class Clock:

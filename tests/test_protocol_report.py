@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from diffig.evaluation.report import build_report
-from diffig.evaluation.report.reading import read_rows
-from diffig.evaluation.report.settings import label_settings
+from diffig.report import build_report
+from diffig.report.reading import read_rows
+from diffig.report.settings import label_settings
 
 
 def run(folder: Path, values: list[float], metric: str, seed: int = 0, **columns: Any) -> None:

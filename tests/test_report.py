@@ -14,13 +14,13 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from diffig.evaluation.report import Report, build_report, find_runs, wording  # noqa: E402
-from diffig.evaluation.report.appendix import pictures_of  # noqa: E402
-from diffig.evaluation.report.figures.canvas import SERIES  # noqa: E402
-from diffig.evaluation.report.figures.cost import pareto  # noqa: E402
-from diffig.evaluation.report.files import to_latex  # noqa: E402
-from diffig.evaluation.report.ranking import PAIRED_TITLES  # noqa: E402
-from diffig.evaluation.report.settings import label_settings  # noqa: E402
+from diffig.report import Report, build_report, find_runs, wording  # noqa: E402
+from diffig.report.appendix import pictures_of  # noqa: E402
+from diffig.report.figures.canvas import SERIES  # noqa: E402
+from diffig.report.figures.cost import pareto  # noqa: E402
+from diffig.report.files import to_latex  # noqa: E402
+from diffig.report.ranking import PAIRED_TITLES  # noqa: E402
+from diffig.report.settings import label_settings  # noqa: E402
 
 # method -> mean diffid, backward images, seconds, size of the gap
 METHODS = {

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from diffig.evaluation.reliability import rank_reliability
-from diffig.evaluation.report import Comparison, build_report
-from diffig.evaluation.report.provenance import provenance
+from diffig.report import Comparison, build_report
+from diffig.report.provenance import provenance
 
 N_IMAGES = 30
 DIFFICULTY = np.random.default_rng(0).normal(0, 0.2, N_IMAGES)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from diffig.evaluation.ranks import agreement, mean_ranks
-from diffig.evaluation.report import build_report
-from diffig.evaluation.report.families import family_of, family_table
-from diffig.evaluation.report.figures.agreement import agreement_figure
-from diffig.evaluation.report.wording import lower_is_better
 from diffig.metrics import DiffID, InsertionDeletion, Metric, Randomization
+from diffig.report import build_report
+from diffig.report.families import family_of, family_table
+from diffig.report.figures.agreement import agreement_figure
+from diffig.report.wording import lower_is_better
 
 RNG = np.random.default_rng(0)
 

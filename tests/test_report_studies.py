@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffig.evaluation.report import Comparison, build_report
-from diffig.evaluation.report.figures.canvas import Figure
-from diffig.evaluation.report.lambda_grid import UNGUIDED, cells, lambda_grids
-from diffig.evaluation.report.reading import read_rows
-from diffig.evaluation.report.settings import label_settings
 from diffig.evaluation.summary import summarise
+from diffig.report import Comparison, build_report
+from diffig.report.figures.canvas import Figure
+from diffig.report.lambda_grid import UNGUIDED, cells, lambda_grids
+from diffig.report.reading import read_rows
+from diffig.report.settings import label_settings
 
 N_IMAGES = 40
 FAITH, COMP = (0.0, 10.0, 100.0), (-10.0, 0.0, 10.0, 100.0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from diffig.evaluation.report import build_report
+from diffig.report import build_report
 
 RNG = np.random.default_rng(0)
 BASE = RNG.normal(0, 0.3, 40)

@@ -13,9 +13,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from diffig.checkpointing import Checkpoints
 from diffig.config import compose
-from diffig.training import train
+from diffig.training.checkpoints import Checkpoints
+from diffig.training.run import train
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore:.*:lightning.fabric.utilities.warnings.PossibleUserWarning"
@@ -251,7 +251,7 @@ def test_checkpoints_refuse_nonsense(tmp_path):
 
 def test_the_curve_outlives_a_kill_at_the_start_of_the_next_run(tmp_path):
     """Rows of the steps that were kept stand in the file before anything is trained; a line cut short is dropped."""
-    from diffig.loss_curves import curves
+    from diffig.training.loss_curves import curves
 
     log = tmp_path / "log" / "metrics.csv"
     log.parent.mkdir()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from diffig.config import build, build_method, compose
 from diffig.evaluation.facts import facts_of, variant
-from diffig.evaluation.report.settings import in_common, label_settings
+from diffig.report.settings import in_common, label_settings
 
 NETWORK = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
 NETWORK.name = "network"  # type: ignore[assignment]

@@ -23,11 +23,11 @@ from omegaconf import DictConfig, OmegaConf
 from diffig.baselines import Average, Dataset
 from diffig.config import CONF_DIR, build, compose, from_config
 from diffig.data import Batch
-from diffig.evaluation.report.families import family_of
-from diffig.evaluation.report.wording import direction_of
 from diffig.evaluation.run import fingerprint
 from diffig.metrics import Explained
 from diffig.randomness import Streams
+from diffig.report.families import family_of
+from diffig.report.wording import direction_of
 from diffig.scores import ScoreFunction
 
 CONF = Path(CONF_DIR)

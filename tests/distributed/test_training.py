@@ -21,7 +21,7 @@ import torch
 from lightning.pytorch import Callback
 
 from diffig.config import compose
-from diffig.training import train
+from diffig.training.run import train
 
 torch.set_num_threads(1)
 

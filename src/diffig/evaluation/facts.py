@@ -15,9 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffig.attribution.base import Attributor
 from diffig.config import CONF_DIR, compose
-from diffig.evaluation.dashboard import sweep_id
-from diffig.evaluation.dashboard.identity import choices
 from diffig.evaluation.fingerprint import content_of
+from diffig.tracking.identity import choices, sweep_id
 
 # Arguments of methods that have columns of their own, as guidance strengths have.
 COLUMNS = ("steps", "n_paths", "aggregation", "credit", "rule", "nodes")

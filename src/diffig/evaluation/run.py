@@ -12,21 +12,21 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Subset
 
 from diffig.config import build
-from diffig.evaluation.dashboard import build_logger
-from diffig.evaluation.environment import environment
 from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.facts import facts_of
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
 from diffig.evaluation.metric_facts import write_facts
 from diffig.evaluation.preparation import explain_with, prepare
-from diffig.evaluation.progress import in_terminal, progress
 from diffig.evaluation.rows import RowStore
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
 from diffig.evaluation.twins import find_twin, in_sweep, marked, take_over
 from diffig.evaluation.writer import RowWriter
 from diffig.io import write_json, write_text
+from diffig.tracking.environment import environment
+from diffig.tracking.identity import build_logger
+from diffig.tracking.progress import in_terminal, progress
 
 if TYPE_CHECKING:
     import pandas as pd

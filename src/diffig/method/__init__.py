@@ -1,4 +1,4 @@
-"""Our own method: the paths it learns to sample, of images (`field`) and of latents (`latent`), and what guides them."""
+"""Our own method: sampled paths of images (`field`) and of latents (`latent`), and what guides them."""
 
 from diffig.method.field.path import FieldPath
 from diffig.method.guidance.guidance import Guidance
