@@ -86,5 +86,5 @@ def test_a_type_checker_knows_the_root(tmp_path: Path) -> None:
     revealed = [line.split("Revealed type is ")[1] for line in call.stdout.splitlines() if "Revealed" in line]
     assert len(revealed) == 6, call.stdout + call.stderr
     assert not [line for line in revealed if line == '"Any"'], revealed
-    assert revealed[0].endswith('diffig.attribution.integrated_gradients.IntegratedGradients"')
+    assert revealed[0].endswith('diffig.attribution.ig.IntegratedGradients"')
     assert 'has no attribute "IntegratedGradient"' in call.stdout

@@ -15,7 +15,7 @@ from diffig.baselines import Baseline
 from diffig.checks import check_at_least
 from diffig.credit import Credit, as_credit
 from diffig.integration.integrate import Integral
-from diffig.paths.adversarial import AdversarialPath
+from diffig.paths.agi import AdversarialPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

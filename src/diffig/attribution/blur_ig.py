@@ -8,7 +8,7 @@ from diffig.attribution.base import PathAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.quadrature import Nodes
-from diffig.paths.scale_space import Padding, ScaleSpacePath, Spacing
+from diffig.paths.blur_ig import Padding, ScaleSpacePath, Spacing
 from diffig.scores import ScoreFunction
 
 

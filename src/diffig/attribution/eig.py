@@ -11,7 +11,7 @@ from diffig.integration.integrate import Integral
 from diffig.integration.quadrature import Nodes
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
-from diffig.paths.latent_line import LatentLinePath
+from diffig.paths.eig import LatentLinePath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

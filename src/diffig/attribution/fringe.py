@@ -10,7 +10,7 @@ from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
 from diffig.credit import Credit, as_credit
 from diffig.integration.integrate import Integral
-from diffig.paths.fisher_rao import FisherRaoWalk
+from diffig.paths.fringe import FisherRaoWalk
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

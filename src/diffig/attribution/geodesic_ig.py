@@ -14,7 +14,7 @@ from diffig.baselines import Baseline
 from diffig.checks import check_at_least
 from diffig.credit import Credit, Rule
 from diffig.integration.quadrature import Nodes
-from diffig.paths.geodesic import GeodesicPath
+from diffig.paths.geodesic_ig import GeodesicPath
 from diffig.scores import ScoreFunction
 
 

@@ -16,7 +16,7 @@ from diffig.integration.integrate import Integral
 from diffig.integration.quadrature import Nodes
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
-from diffig.paths.latent_geodesic import LatentGeodesicPath, Sweep
+from diffig.paths.mig import LatentGeodesicPath, Sweep
 from diffig.paths.path import Path
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

@@ -13,7 +13,7 @@ from diffig.baselines import Baseline
 from diffig.checks import check_at_least, check_choice
 from diffig.credit import Credit, as_credit
 from diffig.integration.integrate import Integral
-from diffig.paths.greedy_pixels import GreedyPixelPath
+from diffig.paths.samp import GreedyPixelPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

@@ -8,7 +8,7 @@ from diffig.attribution.base import PathAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.quadrature import Nodes
-from diffig.paths.spectral import Gate, Pattern, SpectralPath
+from diffig.paths.spectral_ig import Gate, Pattern, SpectralPath
 from diffig.scores import ScoreFunction
 
 

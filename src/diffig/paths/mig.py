@@ -15,7 +15,7 @@ from torch import Tensor
 from diffig.checks import check_at_least, check_choice
 from diffig.paths.codec import Codec, decode, pull_back
 from diffig.paths.decoded import Ends
-from diffig.paths.latent_line import LatentLinePath
+from diffig.paths.eig import LatentLinePath
 
 Sweep = Literal["red_black", "gauss_seidel"]
 TRIALS = 12  # of a step, before the point stays where it is

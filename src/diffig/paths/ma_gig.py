@@ -16,7 +16,7 @@ from diffig.checks import check_choice
 from diffig.paths.codec import Codec, encode
 from diffig.paths.decoded import DecodedPath, Ends, check_ends
 from diffig.paths.generator import candidates
-from diffig.paths.guided import GuidedPath
+from diffig.paths.gig import GuidedPath
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

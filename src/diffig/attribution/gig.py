@@ -10,7 +10,7 @@ from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
 from diffig.credit import Credit, as_credit
 from diffig.integration.integrate import Integral
-from diffig.paths.guided import GuidedPath
+from diffig.paths.gig import GuidedPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
