@@ -11,6 +11,8 @@ from . import (
     evaluation as evaluation,
     generative as generative,
     guidance as guidance,
+    integration as integration,
+    method as method,
     metrics as metrics,
     paths as paths,
     randomness as randomness,
