@@ -28,7 +28,7 @@ from diffig.data.npz import Npz
 from diffig.data.pickled_arrays import read_pickled_arrays
 from diffig.data.splits import stratified_split
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 RNG = np.random.default_rng(0)
 
 

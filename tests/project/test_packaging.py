@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TINY = ("dataset.size=8", "classifier.width=8", "metrics=fast", "trainer=cpu", "steps=70", "limit=4", "batch_size=4")
 # What an editable install adds to the path is taken out again, so that only the wheel can be found.
 MASKED = """

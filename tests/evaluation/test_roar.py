@@ -21,7 +21,7 @@ from diffig.integration.integrate import Integral
 from diffig.metrics.roar import Removal, accuracy_area, kept_masks, without_relevant
 from diffig.scores import ScoreFunction
 
-STUDY = Path(__file__).resolve().parents[1] / "experiments" / "roar"
+STUDY = Path(__file__).resolve().parents[2] / "experiments" / "roar"
 
 
 def linear(channels: int = 1, side: int = 6, classes: int = 2) -> Classifier:

@@ -23,7 +23,7 @@ from diffig.data.npz import Npz
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 FACTORIES = (small_cnn, cifar_resnet, mnist_vit, torchvision_model)
 
 

@@ -17,7 +17,7 @@ import yaml
 
 import diffig
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 if not (ROOT / "pyproject.toml").is_file():
     pytest.skip("no checkout", allow_module_level=True)
 

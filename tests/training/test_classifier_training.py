@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from test_resume_training import compare, exported, run
 
 pytestmark = pytest.mark.filterwarnings(

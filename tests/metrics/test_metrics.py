@@ -38,7 +38,7 @@ from diffig.scores import ScoreFunction
 from oracle import metrics_oracle as oracle
 from oracle.explained import MEAN, STD, SmallNet, classify, close, explained_batch, take, with_maps
 
-CONF = Path(__file__).parents[1] / "conf" / "metrics"
+CONF = Path(__file__).parents[2] / "conf" / "metrics"
 
 
 class PatchNet(nn.Module):
