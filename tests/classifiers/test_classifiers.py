@@ -220,7 +220,9 @@ def test_a_whole_classifier_brings_its_normalisation(tmp_path: Path) -> None:
 def test_networks_with_a_part_called_classifier_keep_their_names(tmp_path: Path) -> None:
     source = torchvision_model(name="squeezenet1_1", num_classes=3)
     save_file(source.net.state_dict(), tmp_path / "a.safetensors")
-    torchvision_model(name="squeezenet1_1", num_classes=3, checkpoint=tmp_path / "a.safetensors")
+    loaded = torchvision_model(name="squeezenet1_1", num_classes=3, checkpoint=tmp_path / "a.safetensors")
+    for name, tensor in source.net.state_dict().items():
+        assert torch.equal(loaded.net.state_dict()[name], tensor), name
 
 
 def test_mismatch_is_one_message_and_changes_nothing(tmp_path: Path) -> None:

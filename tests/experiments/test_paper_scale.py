@@ -30,6 +30,7 @@ def test_every_study_composes(study: str, dataset: str) -> None:
 def test_every_training_composes(module: str) -> None:
     cfg = compose("train", [f"module={module}", *PAPER, "trainer=ddp", "trainer.precision=bf16-mixed"])
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert (cfg.dataset.size, cfg.trainer.strategy, cfg.trainer.precision) == (256, "ddp", "bf16-mixed")
 
 
 def test_every_study_has_a_folder_that_tells_and_runs() -> None:

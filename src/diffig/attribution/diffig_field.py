@@ -7,12 +7,12 @@ from pathlib import Path as FilePath
 
 from torch import Tensor, nn
 
-from diffig.attribution.base import Judged, combine
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Credit
 from diffig.integration.aggregate import Aggregation
+from diffig.integration.combine import ExplainBatch, combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.method import FieldPath, Guidance
@@ -107,7 +107,7 @@ class FieldDiffIG(RegionalAttributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         proposals = self.field.guidance.proposals
         count = self.n_paths * proposals
-        judged = Judged(images, baselines, targets, self.score)
+        judged = ExplainBatch(images, baselines, targets, self.score)
         path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)

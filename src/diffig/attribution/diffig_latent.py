@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.base import Judged, combine
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.aggregate import Aggregation, aggregate
+from diffig.integration.combine import ExplainBatch, combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.method import Guidance
@@ -99,7 +99,7 @@ class LatentDiffIG(RegionalAttributor):
         return {**self.sequences.energies.strengths, **learned.strengths, "omega": learned.omega}
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        judged = Judged(images, baselines, targets, self.score)
+        judged = ExplainBatch(images, baselines, targets, self.score)
         repeated = candidates(targets, self.n_paths)
         with borrowed(self.sequences.space.autoencoder, images.device):
             path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)

@@ -1,8 +1,9 @@
 """Metrics of attributions: one file for each family, one value for each image, batched on any device."""
 
-from diffig.metrics.base import Explain, Explained, Facts, Measured, Metric
+from diffig.metrics.base import Facts, Measured, Metric
 from diffig.metrics.completeness import Completeness
 from diffig.metrics.diffid import DiffID, DiffIDBounds, diffid_floor_ceiling
+from diffig.metrics.explained import Explain, Explained
 from diffig.metrics.f_fidelity import FFidelity
 from diffig.metrics.infidelity import Infidelity
 from diffig.metrics.information_curves import InformationCurves

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from diffig.metrics.base import check_classes
+from diffig.metrics.explained import check_classes
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

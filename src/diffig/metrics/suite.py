@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from diffig.metrics.base import Explained, Facts, Measured, Metric
+from diffig.metrics.base import Facts, Measured, Metric
+from diffig.metrics.explained import Explained
 
 
 class MetricSuite:
