@@ -15,10 +15,10 @@ import pytest
 pd = pytest.importorskip("pandas")
 
 from diffig.report import Report, build_report, find_runs, wording  # noqa: E402
-from diffig.report.appendix import pictures_of  # noqa: E402
 from diffig.report.figures.canvas import SERIES  # noqa: E402
 from diffig.report.figures.cost import pareto  # noqa: E402
 from diffig.report.files import to_latex  # noqa: E402
+from diffig.report.provenance import pictures_of  # noqa: E402
 from diffig.report.ranking import PAIRED_TITLES  # noqa: E402
 from diffig.report.settings import label_settings  # noqa: E402
 

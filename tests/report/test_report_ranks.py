@@ -12,7 +12,7 @@ from diffig.evaluation.ranks import agreement, mean_ranks
 from diffig.metrics import DiffID, InsertionDeletion, Metric, Randomization
 from diffig.report import build_report
 from diffig.report.families import family_of, family_table
-from diffig.report.figures.agreement import agreement_figure
+from diffig.report.figures.ranks import agreement_figure
 from diffig.report.wording import lower_is_better
 
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 from diffig.evaluation.summary import summarise
 from diffig.report import Comparison, build_report
 from diffig.report.figures.canvas import Figure
-from diffig.report.lambda_grid import UNGUIDED, cells, lambda_grids
+from diffig.report.figures.lambda_grid import UNGUIDED, cells, lambda_grids
 from diffig.report.reading import read_rows
 from diffig.report.settings import label_settings
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from diffig.evaluation.thumbnails import UNKNOWN, Thumbnails, _save
 from diffig.report import build_report
-from diffig.report.classes import class_names, named
-from diffig.report.contact_sheet import IMAGES, ContactSheets, contact_sheets
+from diffig.report.browser import IMAGES, ContactSheets, contact_sheets
 from diffig.report.page import thumbnails_of
+from diffig.report.runs import class_names, named
 from diffig.report.sprite import STEPS, map_cell, map_sprite
 
 SIDE = 16
@@ -284,7 +284,7 @@ def test_a_winner_that_never_loses_is_said_to(tmp_path: Path) -> None:
 
 def test_methods_stand_side_by_side_and_open_large(tmp_path: Path) -> None:
     """One line for each image and one column for each method, instead of a card for each run with the same images."""
-    from diffig.report.contact_sheet import ROWS, ContactSheets
+    from diffig.report.browser import ROWS, ContactSheets
 
     sheets = ContactSheets(dict.fromkeys(range(20), "0px 0px"), {"": "a", "ig": "b", "gig": "c"}, (8, 8), (8, 8), "")
     assert sheets.settings == ["ig", "gig"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from diffig.report.classes import class_names
-from diffig.report.duel import duel
 from diffig.report.equal_paths import equal_paths
 from diffig.report.families import family_table
 from diffig.report.figures import draw
@@ -15,8 +13,9 @@ from diffig.report.notes import disagreements_of, every_image, losses_of, notice
 from diffig.report.provenance import provenance
 from diffig.report.ranking import find_reference, pair_with, rank_settings
 from diffig.report.reliability import reliability_table
+from diffig.report.runs import class_names
 from diffig.report.settings import in_common
-from diffig.report.verdict import verdict
+from diffig.report.verdict import duel, verdict
 from diffig.report.wording import arrow, judges_methods
 
 if TYPE_CHECKING:

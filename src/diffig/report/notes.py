@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diffig.report.classes import named
 from diffig.report.ranking import image_table
+from diffig.report.runs import named
 from diffig.report.verdict import OURS
 from diffig.report.wording import DASH, lower_is_better, number
 

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from diffig.report.appendix import MADE_RANDOM, MOST_PICTURES, distinct_texts, pictures_of
 from diffig.report.browser import MOST_SPREAD, labels_of, marks_of, thumbnails_of
-from diffig.report.classes import named
 from diffig.report.comparison import Comparison
 from diffig.report.families import family_of
 from diffig.report.figures.canvas import NEUTRAL, SERIES, Figure
+from diffig.report.provenance import MADE_RANDOM, MOST_PICTURES, distinct_texts, pictures_of
 from diffig.report.ranking import PAIRED_TITLES, RANKED_TITLES
 from diffig.report.reliability import RELIABILITY_TITLES
-from diffig.report.runs import Found, overrides_of, short_name
+from diffig.report.runs import Found, named, overrides_of, short_name
 from diffig.report.wording import (
     arrow,
     cell,

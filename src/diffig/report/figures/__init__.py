@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from diffig.report.figures.agreement import agreement_figure
 from diffig.report.figures.canvas import Figure, Style
 from diffig.report.figures.cost import cost_figure
-from diffig.report.figures.critical_difference import rank_figure
 from diffig.report.figures.curves import curves_figure
-from diffig.report.figures.factor import factor_figures
-from diffig.report.figures.gap import gap_figure
-from diffig.report.figures.heatmap import heatmap_figures
+from diffig.report.figures.factors import factor_figures
+from diffig.report.figures.lambda_grid import heatmap_figures
 from diffig.report.figures.path_number import path_number_figure
-from diffig.report.figures.ranked import ranked_figure
+from diffig.report.figures.ranked import gap_figure, ranked_figure
+from diffig.report.figures.ranks import agreement_figure, rank_figure
 from diffig.report.figures.strength import guidance_figure
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 from diffig.evaluation.statistics import paired_difference
 from diffig.report.figures.canvas import LINE, MUTED, PAPER, Figure, Style, drawing, finish
 from diffig.report.figures.labels import dashes, end_labels
-from diffig.report.lambda_grid import lambda_grids
+from diffig.report.figures.lambda_grid import lambda_grids
 from diffig.report.ranking import image_table
 from diffig.report.settings import COMP, FAITH, SCALES, SETTING, guidance_columns
 from diffig.report.wording import estimate, lower_is_better
