@@ -39,27 +39,15 @@ def save(folder: Path) -> None:
 
 
 def of_the_configuration(scratch: Path) -> dict[str, torch.Tensor]:
-    """Every file of `conf/method`, float32, with untrained networks where it wants trained ones."""
-    from diffig import Autoencoder, ImageDiffusion, LatentPrior
-    from diffig.config import build, build_method, compose, options_of
-    from diffig.evaluation.preparation import fill_banks
+    """Every file of `conf/method`, float32."""
+    from diffig.config import options_of
+    from small_methods import small_method, write_latent_parts
 
-    torch.manual_seed(0)
-    Autoencoder.small(1, channels=(8, 8, 8)).save(scratch / "autoencoder" / "autoencoder")
-    LatentPrior.new(5, 16, width=16, depth=1, heads=2).save(scratch / "path_model" / "prior.safetensors")
-    ImageDiffusion.small(1, channels=(8, 8)).save(scratch / "image_diffusion" / "image_diffusion")
+    write_latent_parts(scratch)
     found = {}
     for method in options_of("method"):
-        words = [f"method={method}", f"latent.folder={scratch}", "latent.sample_steps=4", "steps=16", *SMALL]
-        cfg = compose("evaluate", words)
-        data = build(cfg.dataset)
-        data.setup()
-        torch.manual_seed(1)
-        network = build(cfg.classifier, datamodule=data)
-        attributor = build_method(cfg, build(cfg.objective)(network), build(cfg.baseline))
-        fill_banks(attributor, data, 0)
-        images, labels, indices = next(iter(data.test_dataloader()))
-        integral = attributor.explain(images[:3], target=labels[:3], indices=indices[:3])
+        attributor, (images, labels, indices) = small_method(method, scratch, 3, ["steps=16"])
+        integral = attributor.explain(images, target=labels, indices=indices)
         found |= {f"conf/{method}/{part}": value for part, value in zip(integral._fields, integral, strict=True)}
     return found
 

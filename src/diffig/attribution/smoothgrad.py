@@ -36,6 +36,7 @@ class SmoothGrad(Attributor):
     """
 
     name = "smoothgrad"
+    asks_baseline = False
 
     def __init__(
         self,
