@@ -45,14 +45,14 @@ class Attributor(ABC):
 
     name = "attributor"
     objective: Objective = "probability"
-    """What the method explains where nobody says what."""
+    """The objective where the caller gives a bare classifier."""
     n_paths = 1
     footprints: tuple[float, ...] = ()
-    """How far maps are shared with the neighbourhood, of the side; of several the width with the best retention."""
+    """Widths over which a map is smoothed, shares of the shorter side; of several, the one with the best retention."""
     judged_by: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
-    """What is removed where something is judged by its retention, and what stands for it."""
+    """How retention is measured: the features that are removed, and what replaces them."""
     asks_baseline = True
-    """Whether the baseline plays a part; where it plays none, one of several parts would only repeat the map."""
+    """Whether attributions depend on the baseline; where they do not, an average over baselines is computed once."""
 
     def __init__(self, score: ScoreFunction | nn.Module, baseline: Baseline | None = None, seed: int = 0) -> None:
         given = score if isinstance(score, ScoreFunction) else ScoreFunction(score, None)

@@ -1,4 +1,4 @@
-"""Columns that are the same in every row of a run: what was explained, how, and what tells it from its siblings.
+"""Columns with one value for a whole run: dataset, classifier, method, and how its setting differs from the defaults.
 
 A result is named by its resolved configuration, never by the words that led to it: the same setting has the same name
 whether it was typed, swept, or written in a file of `conf/experiment`.
@@ -18,7 +18,7 @@ from diffig.config import CONF_DIR, compose
 from diffig.evaluation.fingerprint import content_of
 from diffig.tracking.identity import choices, sweep_id
 
-# Arguments of methods that have columns of their own, as guidance strengths have.
+# Arguments of methods with a column each; `variant` leaves them out, as it does guidance strengths.
 COLUMNS = ("steps", "n_paths", "aggregation", "credit", "rule", "nodes")
 # What belongs to a setting outside its method and its baseline, with the default.
 BESIDE = {"target": "label", "footprint": None, "image_size": None, "dataset.resize_mode": "crop"}

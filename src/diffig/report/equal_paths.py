@@ -1,4 +1,4 @@
-"""Methods with several random paths at equal numbers of them: who leads when nobody may average over more."""
+"""Methods compared at equal numbers of paths, so that none gains by averaging over more of them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ LATER = ["protocol", "aggregation", "credit", "rule", "nodes", "variant"]  # col
 GUIDANCE = "guidance."
 PROPOSALS = "guidance.proposals"
 FAITH, COMP, OMEGA = "guidance.lambda_faith", "guidance.lambda_comp", "guidance.omega"
-# Said once above the tables where no label says it; the value, and the plural's s.
+# How the header states a value that all settings share; {1} is the plural's s.
 SHARED = {
     "objective": "score {0}",
     "baseline": "baseline {0}",

@@ -47,7 +47,7 @@ def train(cfg: DictConfig) -> float | None:
     resumed = last if cfg.resume and last.is_file() else None
     loggers = [curves(output, _steps(resumed)), *([build_logger(cfg, "train")] if cfg.logger else [])]
     watchers = [*(build(node) for node in callbacks.values()), *progress()]
-    # Asked anew for every epoch, loaders go on with the next numbered samples.
+    # Loaders are made anew for every epoch, so that each epoch goes on with the next numbered samples.
     fresh = {"reload_dataloaders_every_n_epochs": 1, "enable_progress_bar": in_terminal()}
     trainer = build(cfg.trainer, logger=loggers, callbacks=watchers, **fresh)
     trainer.fit(recipe.module, recipe.data, ckpt_path=resumed, weights_only=True)

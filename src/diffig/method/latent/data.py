@@ -96,8 +96,8 @@ class LatentPathData(LightningDataModule):
         space: latent coordinates, whose autoencoder encodes every image once, or fields as sequences.
         baseline: where paths start; several references take turns.
         concentration: range of `a`, drawn log-uniformly; the paper's is 1 to 20.
-        images, val_images: of the training and of the validation part, the first so many of a random order; None for
-            all. Fewer images have more paths each among so many paths.
+        images, val_images: how many training and validation images are used, chosen at random; None for all. The
+            number of paths stays `samples`, so fewer images have more paths each.
         samples: paths of one epoch; none is drawn twice.
         val_samples: paths of the validation, always the same.
         batch_size, num_workers: of the loaders, for each device.
