@@ -164,7 +164,7 @@ def best_footprint(
 
     Of several widths the one with the best retention, of equally good ones the first; one alone is not judged. Sums
     are kept, so that completeness is. Spreading is linear: where the unit is the side, this is the footprint of every
-    piece's credit (`diffig.credit.Footprint`), chosen afterwards.
+    piece's credit (`diffig.credit.footprint.Footprint`), chosen afterwards.
 
     Args:
         attributions, images, baselines: `(B, C, H, W)`.
