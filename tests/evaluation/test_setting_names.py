@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from diffig.config import build, build_method, compose
-from diffig.evaluation.facts import facts_of, variant
+from diffig.evaluation.run_columns import run_columns, variant
 from diffig.report.settings import in_common, label_settings
 
 NETWORK = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
@@ -24,7 +24,7 @@ def facts(*words: str, **written: object) -> dict[str, object]:
     for key, value in written.items():
         OmegaConf.update(cfg, key.replace("__", "."), value, force_add=True)
     attributor = build_method(cfg, build(cfg.objective)(NETWORK), build(cfg.baseline))
-    return facts_of(cfg, attributor, "digits")
+    return run_columns(cfg, attributor, "digits")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from diffig import __version__
 from diffig.classifiers import load_weights
 from diffig.classifiers.checkpoint import save_weights
 from diffig.diffusion.denoisers.unet import FieldUNet
+from diffig.evaluation.duplicate_run import reuse_rows
 from diffig.evaluation.rows import COLUMNS, RowStore, read_table
-from diffig.evaluation.twins import take_over
 from diffig.generative import Autoencoder
 from diffig.io import NewerFormat, check_version
 from diffig.method.field.prior import FieldPrior
@@ -177,7 +177,7 @@ def test_rows_and_curves(tmp_path: Path) -> None:
         read_rows([rows])
     (tmp_path / "twin").mkdir()
     with pytest.raises(NewerFormat):
-        take_over(tmp_path, tmp_path / "twin")
+        reuse_rows(tmp_path, tmp_path / "twin")
     rewrite(part, {"format_version": 2})
     with pytest.raises(NewerFormat, match=newer(r"rows-0-1-0.parquet", "a table of results")):
         store.done()

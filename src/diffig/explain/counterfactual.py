@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffig.config import build
 from diffig.explain.inputs import sources_of, target_of
-from diffig.explain.session import asked_of, image_of
+from diffig.explain.session import image_of, open_session
 from diffig.io import write_figure, write_json, write_tensors
 from diffig.tracking.environment import environment
 
@@ -29,29 +29,29 @@ def find_counterfactual(cfg: DictConfig) -> str:
     output, sources = Path(cfg.dirs.output), sources_of(cfg.image)
     if len(sources) != 1:
         raise ValueError(f"image={cfg.image} holds {len(sources)} images; task=counterfactual takes one: name a file")
-    asked = asked_of(cfg, [])
-    score = build(cfg.objective)(asked.classifier)
-    image = image_of(cfg, asked, sources[0])
+    session = open_session(cfg, [])
+    score = build(cfg.objective)(session.classifier)
+    image = image_of(cfg, session, sources[0])
     before = score.logits(image).softmax(1)[0]
     # Given no target, the class that the classifier thinks of next.
-    target = int(before.topk(2).indices[1]) if cfg.target == "auto" else target_of(cfg.target, before, asked.names)
+    target = int(before.topk(2).indices[1]) if cfg.target == "auto" else target_of(cfg.target, before, session.names)
     if target == int(before.argmax()):
-        raise ValueError(f"target={asked.names[target]} is what the classifier sees already; choose another class")
+        raise ValueError(f"target={session.names[target]} is what the classifier sees already; choose another class")
     search = build(cfg.counterfactual)(score, seed=cfg.seed)
     index = sources[0] if isinstance(sources[0], int) else 0
     score.reset_cost()
     start = time.perf_counter()
     found = search.search(image, torch.tensor([target], device=image.device), torch.tensor([index]))
     seconds = time.perf_counter() - start
-    source, name = asked.names[int(before.argmax())], asked.names[target]
+    source, name = session.names[int(before.argmax())], session.names[target]
     summary = {
         "image": str(sources[0]),
-        "classifier": asked.classifier.name,
+        "classifier": session.classifier.name,
         "predicted": source,
         "target": name,
         "target_index": target,
         "flipped": bool(found.flipped),
-        "sees_now": asked.names[int(found.after[0].argmax())],
+        "sees_now": session.names[int(found.after[0].argmax())],
         "l1": float(found.l1),
         "l2": float(found.l2),
         "target_before": float(found.before[0, target]),
@@ -65,7 +65,7 @@ def find_counterfactual(cfg: DictConfig) -> str:
     write_json(output / "summary.json", summary)
     kept = {"image": image[0], "counterfactual": found.images[0], "trajectory": found.trajectory[0]}
     write_tensors(output / "counterfactual.safetensors", kept)
-    save_counterfactual(output / "counterfactual.png", image[0], found, source, target, asked.names)
+    save_counterfactual(output / "counterfactual.png", image[0], found, source, target, session.names)
     verdict = "flipped" if summary["flipped"] else f"not flipped, seen as {summary['sees_now']}"
     return (
         f"{source} to {name}: {verdict}; probability {summary['target_before']:.3f} to {summary['target_after']:.3f}, "

@@ -12,7 +12,7 @@ from diffig.attribution.regional import RegionalAttributor
 from diffig.checks import check_at_least
 from diffig.explain.inputs import folder_names, sources_of
 from diffig.explain.page import write_list
-from diffig.explain.session import asked_of
+from diffig.explain.session import open_session
 from diffig.explain.single_image import explain_one
 from diffig.io import DiskFull, write_text
 
@@ -42,14 +42,14 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
 
         return find_counterfactual(cfg)
     sources = sources_of(cfg.image)
-    asked = asked_of(cfg, methods or [cfg])
-    if cfg.region is not None and not any(isinstance(method, RegionalAttributor) for method in asked.methods):
+    session = open_session(cfg, methods or [cfg])
+    if cfg.region is not None and not any(isinstance(method, RegionalAttributor) for method in session.methods):
         raise ValueError(
-            f"region={cfg.region} is for diffig_field and diffig_latent, and method={asked.methods[0].name} takes none;"
+            f"region={cfg.region} is for diffig_field and diffig_latent, and method={session.methods[0].name} takes none;"
             " choose one of them, or region=null"
         )
     if len(sources) == 1:
-        return explain_one(cfg, asked, sources[0], output)
+        return explain_one(cfg, session, sources[0], output)
     if cfg.region is not None:
         raise ValueError(
             f"region={cfg.region} is a mask of one image and image={cfg.image} holds {len(sources)}; give one"
@@ -59,7 +59,7 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
     found, failures = [], []
     for source, name in track(list(zip(sources, folder_names(sources, cfg.image), strict=True)), "images"):
         try:
-            explain_one(cfg, asked, source, output / name)
+            explain_one(cfg, session, source, output / name)
         except DiskFull:  # the next image would find no room either
             raise
         except (ValueError, OSError) as error:

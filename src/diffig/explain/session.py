@@ -1,4 +1,4 @@
-"""What `diffig-explain` is asked for: a classifier, methods, and images from files or from a dataset."""
+"""What `diffig-explain` works with: a classifier, methods, and images from files or from a dataset."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
 
 
-class Asked(NamedTuple):
+class Session(NamedTuple):
     """The classifier with its classes' names, the methods, and the dataset where there is one."""
 
     classifier: Classifier
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
     datamodule: Any
 
 
-def asked_of(cfg: DictConfig, methods: list[DictConfig]) -> Asked:
+def open_session(cfg: DictConfig, methods: list[DictConfig]) -> Session:
     """Return what a config asks for: without the dataset where a file and a classifier with weights are named.
 
     Args:
@@ -48,34 +48,34 @@ def asked_of(cfg: DictConfig, methods: list[DictConfig]) -> Asked:
                 "baseline=dataset and methods with reference images need training images; explain an image of a "
                 "dataset (image=<number>)"
             )
-        return Asked(classifier, class_names(classifier), attributors, None)
+        return Session(classifier, class_names(classifier), attributors, None)
     datamodule, classifier = prepare(cfg)
     names = [str(name) for name in datamodule.class_names]
     names += [str(index) for index in range(len(names), classifier.num_classes)]
-    return Asked(classifier, names, [explain_with(each, datamodule, classifier) for each in methods], datamodule)
+    return Session(classifier, names, [explain_with(each, datamodule, classifier) for each in methods], datamodule)
 
 
-def index_of(asked: Asked, source: int | str) -> Tensor:
+def index_of(session: Session, source: int | str) -> Tensor:
     """Return the key `(1,)` of the image's randomness: its dataset's, so that maps are those of diffig-evaluate."""
-    known = asked.datamodule is not None and isinstance(source, int)
-    return torch.tensor([int(asked.datamodule.test_set.indices[source]) if known else 0])
+    known = session.datamodule is not None and isinstance(source, int)
+    return torch.tensor([int(session.datamodule.test_set.indices[source]) if known else 0])
 
 
-def image_of(cfg: DictConfig, asked: Asked, source: int | str) -> Tensor:
+def image_of(cfg: DictConfig, session: Session, source: int | str) -> Tensor:
     """Return the image `(1, C, H, W)` of a file, or of a position in the dataset's test set.
 
     Raises:
         FileNotFoundError, ValueError: it cannot be read, or there is no such position.
     """
-    if asked.datamodule is None:
-        return read_image(source, (cfg.size, cfg.size), grey=asked.classifier.in_channels == 1)  # type: ignore[arg-type]
+    if session.datamodule is None:
+        return read_image(source, (cfg.size, cfg.size), grey=session.classifier.in_channels == 1)  # type: ignore[arg-type]
     if not isinstance(source, int):
-        channels, height, width = asked.datamodule.image_shape
+        channels, height, width = session.datamodule.image_shape
         return read_image(source, (height, width), grey=channels == 1)
-    images = asked.datamodule.test_set
+    images = session.datamodule.test_set
     if not 0 <= source < len(images):
         raise ValueError(
-            f"image={source} is not in the test set of {asked.datamodule.name!r}; choose 0 to {len(images) - 1}"
+            f"image={source} is not in the test set of {session.datamodule.name!r}; choose 0 to {len(images) - 1}"
         )
     image: Tensor = images[source][0][None]
     return image

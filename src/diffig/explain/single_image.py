@@ -15,7 +15,7 @@ from diffig.attribution.regional import RegionalAttributor
 from diffig.explain.film import save_film, save_strip
 from diffig.explain.inputs import read_image, target_of
 from diffig.explain.page import write_page
-from diffig.explain.session import Asked, image_of, index_of
+from diffig.explain.session import Session, image_of, index_of
 from diffig.explain.side_by_side import save_side_by_side
 from diffig.explain.tracks import path_track, removal_tracks
 from diffig.integration.integrate import Integral
@@ -26,40 +26,42 @@ if TYPE_CHECKING:
     from diffig.attribution.base import Attributor
 
 
-def explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) -> str:
+def explain_one(cfg: DictConfig, session: Session, source: int | str, folder: Path) -> str:
     """Return a few lines that say what was explained; leave pictures, films, attributions and a page in a folder.
 
     Args:
         cfg: of `diffig-explain`.
-        asked: classifier and methods.
+        session: classifier and methods.
         source: a file, or a position in the dataset's test set.
         folder: is made.
 
     Raises:
         FileNotFoundError, ValueError: image or mask cannot be read, or the target is unknown.
     """
-    image, index = image_of(cfg, asked, source), index_of(asked, source)
+    image, index = image_of(cfg, session, source), index_of(session, source)
     folder.mkdir(parents=True, exist_ok=True)
-    probabilities = asked.methods[0].score.logits(image).softmax(1)[0]
-    target = target_of(cfg.target, probabilities, asked.names)
+    probabilities = session.methods[0].score.logits(image).softmax(1)[0]
+    target = target_of(cfg.target, probabilities, session.names)
     size = (image.shape[-2], image.shape[-1])
     region = None if cfg.region is None else read_image(cfg.region, size, grey=True, ground="black")
     lines, maps = [], {}
-    for method in asked.methods:
+    for method in session.methods:
         integral, line = _timed(method, image, target, index, region)
         lines.append(line)
         maps[method.name] = integral.attribution[0]
     top = probabilities.topk(min(5, len(probabilities)))
-    first, name = asked.methods[0], asked.names[target]
+    first, name = session.methods[0], session.names[target]
     summary = {
         "image": str(source),
-        "classifier": asked.classifier.name,
+        "classifier": session.classifier.name,
         "baseline": first.baseline.name,
         "objective": first.score.objective,
         "target": name,
         "target_index": target,
         "probability": float(probabilities[target]),
-        "top": [(asked.names[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)],
+        "top": [
+            (session.names[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        ],
         **lines[0],
         "methods": lines,
         "environment": environment(),
@@ -72,7 +74,7 @@ def explain_one(cfg: DictConfig, asked: Asked, source: int | str, folder: Path) 
     title = f"{', '.join(maps)}: {name} ({float(probabilities[target]):.2f})"
     save_side_by_side(folder / "attribution.png", image[0], maps, summary["top"], name, title)
     if cfg.films:
-        _films(folder, asked.methods, image, maps[first.name], target, name, cfg.frames, index, region)
+        _films(folder, session.methods, image, maps[first.name], target, name, cfg.frames, index, region)
     page = write_page(folder, summary)
     said = [
         f"{line['method']}: completeness gap {_signed(line['gap'])}, {line['backward_images']} backward images, "

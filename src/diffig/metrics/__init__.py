@@ -1,6 +1,8 @@
 """Metrics of attributions: one file for each family, one value for each image, batched on any device."""
 
-from diffig.metrics.base import Facts, Measured, Metric
+import warnings
+
+from diffig.metrics.base import Measured, Metric, MetricInfo
 from diffig.metrics.completeness import Completeness
 from diffig.metrics.diffid import DiffID, DiffIDBounds, diffid_floor_ceiling
 from diffig.metrics.explained import Explain, Explained
@@ -16,6 +18,19 @@ from diffig.metrics.sparseness import Sparseness
 from diffig.metrics.subsets import MuFidelity, SensitivityN
 from diffig.metrics.suite import MetricSuite
 from diffig.metrics.waste import Waste
+from diffig.moved import UNTIL
+
+
+def __getattr__(name: str) -> object:
+    if name != "Facts":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        f"diffig.metrics.Facts is MetricInfo now; the old name goes with diffig {UNTIL}",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return MetricInfo
+
 
 __all__ = [
     "Completeness",
@@ -25,13 +40,13 @@ __all__ = [
     "Explain",
     "Explained",
     "FFidelity",
-    "Facts",
     "Infidelity",
     "InformationCurves",
     "InsertionDeletion",
     "Localisation",
     "Measured",
     "Metric",
+    "MetricInfo",
     "MetricSuite",
     "MuFidelity",
     "Randomization",

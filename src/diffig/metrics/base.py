@@ -1,4 +1,4 @@
-"""What a metric says about itself (`Facts`), and the shape that all metrics share."""
+"""What a metric says about itself (`MetricInfo`), and the shape that all metrics share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILIES = (
 )
 
 
-class Facts(NamedTuple):
+class MetricInfo(NamedTuple):
     """One line of the table of metrics: how to read a value of that name.
 
     `direction` says which values are the good ones; `none` is for what describes images or classifier and judges no
@@ -95,7 +95,7 @@ class Metric(ABC):
         """Return `{name: (B, n)}` over `axis`; empty for metrics without curves."""
         return self.measure(explained).curves if self.curve_names else {}
 
-    def describe(self) -> list[Facts]:
+    def describe(self) -> list[MetricInfo]:
         """Return one line of facts for each name.
 
         Raises:
@@ -109,7 +109,7 @@ class Metric(ABC):
                 f"value_range = (lowest, highest) and family = one of {', '.join(FAMILIES)}, or your own"
             )
         lines = [
-            Facts(
+            MetricInfo(
                 name,
                 _of(self.direction, name),
                 _of(self.value_range, name),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from diffig.evaluation.metric_facts import read_facts
+from diffig.evaluation.metric_info import read_metric_info
 from diffig.io import write_text
 from diffig.report.comparison import Comparison, compare
 from diffig.report.files import output_folder, write_tables
@@ -64,7 +64,7 @@ def build_report(
     if pair is not None and len(pair) != 2:
         raise ValueError(f"compare={list(pair)} must name two methods or settings, as in compare=spi,ig.")
     found = find_runs(runs)
-    with as_said(read_facts(file.parent for file in found.row_files)):
+    with as_said(read_metric_info(file.parent for file in found.row_files)):
         return _build(found, reference, headline, output, formats, n, seed, pair)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from diffig.evaluation.duplicate_run import TAKEN_OVER
 from diffig.evaluation.rows import read_table
-from diffig.evaluation.twins import TAKEN_OVER
 from diffig.report.families import family_of
 from diffig.report.settings import COMPARISON, GUIDANCE, LATER, SETTING, guidance_columns
 

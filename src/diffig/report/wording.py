@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from diffig.evaluation.metric_facts import Reading
+from diffig.evaluation.metric_info import Reading
 
 if TYPE_CHECKING:
     import pandas as pd

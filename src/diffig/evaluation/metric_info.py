@@ -1,4 +1,4 @@
-"""What the metrics of a run say of themselves, in `metrics.json` beside its rows: reports read it there."""
+"""How the metrics of a run are read, as they declare it, in `metrics.json` beside its rows: reports read it there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from diffig.io import write_json
 
 if TYPE_CHECKING:
-    from diffig.metrics import Facts
+    from diffig.metrics import MetricInfo
 
 FILE = "metrics.json"
 FORMAT_VERSION = 1
@@ -33,7 +33,7 @@ class Reading(NamedTuple):
     wording: str = ""
 
 
-def write_facts(output: Path, facts: Iterable[Facts]) -> None:
+def write_metric_info(output: Path, facts: Iterable[MetricInfo]) -> None:
     """Write `metrics.json` into a run's folder; an end of a range that is infinite is null."""
     metrics = {
         line.name: {
@@ -47,7 +47,7 @@ def write_facts(output: Path, facts: Iterable[Facts]) -> None:
     write_json(output / FILE, {"format_version": FORMAT_VERSION, "metrics": metrics})
 
 
-def read_facts(folders: Iterable[Path]) -> dict[str, Reading]:
+def read_metric_info(folders: Iterable[Path]) -> dict[str, Reading]:
     """Return what the runs in these folders say of their metrics; runs from before `metrics.json` say nothing.
 
     Raises:

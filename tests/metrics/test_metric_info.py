@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from diffig.evaluation.metric_facts import read_facts, write_facts
-from diffig.metrics import Explained, Facts, Measured, Metric, MetricSuite
+from diffig.evaluation.metric_info import read_metric_info, write_metric_info
+from diffig.metrics import Explained, Measured, Metric, MetricInfo, MetricSuite
 from diffig.report import build_report
 from diffig.report.families import family_of
 from diffig.report.wording import as_said, direction_of
@@ -40,7 +40,7 @@ class Silent(Metric):
         return Measured({"calibration_error": torch.zeros(len(explained))}, {})
 
 
-def runs(root: Path, facts: dict[str, list[Facts]] | None = None, metric: str = "calibration_error") -> Path:
+def runs(root: Path, facts: dict[str, list[MetricInfo]] | None = None, metric: str = "calibration_error") -> Path:
     """A folder for each method, with what its metrics say where `facts` has it."""
     for method, values in VALUES.items():
         folder = root / method
@@ -51,12 +51,21 @@ def runs(root: Path, facts: dict[str, list[Facts]] | None = None, metric: str = 
             folder / "rows.parquet"
         )
         if facts:
-            write_facts(folder, facts[method])
+            write_metric_info(folder, facts[method])
     return root
 
 
-def said(direction: str, name: str = "calibration_error") -> list[Facts]:
-    return [Facts(name, direction, (0.0, float("inf")), "calibration", "how far off")]  # type: ignore[arg-type]
+def test_the_old_name_of_metric_info_warns() -> None:
+    import diffig.metrics
+
+    with pytest.warns(DeprecationWarning, match="Facts is MetricInfo now"):
+        assert diffig.metrics.Facts is MetricInfo
+    with pytest.raises(AttributeError, match="no attribute 'Fact'"):
+        _ = diffig.metrics.Fact
+
+
+def said(direction: str, name: str = "calibration_error") -> list[MetricInfo]:
+    return [MetricInfo(name, direction, (0.0, float("inf")), "calibration", "how far off")]  # type: ignore[arg-type]
 
 
 def test_a_report_ranks_by_what_the_metric_says(tmp_path: Path) -> None:
@@ -128,8 +137,8 @@ def test_a_metric_that_says_nothing_is_refused_before_anything_is_explained() ->
 
 def test_facts_come_back_as_they_were_said(tmp_path: Path) -> None:
     suite = MetricSuite({"mine": CalibrationError()})
-    write_facts(tmp_path, suite.describe())
-    found = read_facts([tmp_path, tmp_path / "an older run"])
+    write_metric_info(tmp_path, suite.describe())
+    found = read_metric_info([tmp_path, tmp_path / "an older run"])
     assert {name: tuple(reading) for name, reading in found.items()} == {
         "calibration_error": ("lower", "calibration", (0.0, float("inf")), CalibrationError.wording)
     }
@@ -149,4 +158,4 @@ def test_facts_come_back_as_they_were_said(tmp_path: Path) -> None:
 def test_facts_of_a_later_format_ask_for_a_later_diffig(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(json.dumps({"format_version": 2, "metrics": {}}))
     with pytest.raises(ValueError, match=r"has format 2, this diffig knows 1; update diffig"):
-        read_facts([tmp_path])
+        read_metric_info([tmp_path])

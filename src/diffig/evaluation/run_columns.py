@@ -25,7 +25,7 @@ BESIDE = {"target": "label", "footprint": None, "image_size": None, "dataset.res
 ABSENT = "absent"
 
 
-def facts_of(cfg: DictConfig, attributor: Attributor, dataset: str) -> dict[str, Any]:
+def run_columns(cfg: DictConfig, attributor: Attributor, dataset: str) -> dict[str, Any]:
     """Return the columns by name, the strengths of a guidance among them.
 
     Args:

@@ -1,4 +1,4 @@
-"""A job of a sweep that asks for what another has done takes over its results."""
+"""A job of a sweep with the fingerprint of a finished one copies its results instead of computing them again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def find_twin(output: Path, mark: str) -> Path | None:
+def find_duplicate(output: Path, mark: str) -> Path | None:
     """Return a finished sibling folder of `output` with the fingerprint `mark`."""
     for folder in sorted(file.parent for file in output.parent.glob("*/fingerprint")):
         if folder != output and marked(folder, mark) and (folder / "rows.parquet").is_file():
@@ -43,11 +43,11 @@ def marked(folder: Path, mark: str) -> bool:
         return False
 
 
-def take_over(twin: Path, output: Path) -> pd.DataFrame:
-    """Return the rows of a twin; its results lie in `output` then, with `taken_over.json` that names it."""
+def reuse_rows(duplicate: Path, output: Path) -> pd.DataFrame:
+    """Copy the results of `duplicate` to `output`, with a `taken_over.json` that names it, and return its rows."""
     for name in RESULTS:
-        if (twin / name).is_file():
+        if (duplicate / name).is_file():
             with whole(output / name) as partial:
-                shutil.copy2(twin / name, partial)
-    write_json(output / TAKEN_OVER, {"from": twin.name})
+                shutil.copy2(duplicate / name, partial)
+    write_json(output / TAKEN_OVER, {"from": duplicate.name})
     return read_table(output / "rows.parquet")
