@@ -45,8 +45,8 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
     session = open_session(cfg, methods or [cfg])
     if cfg.region is not None and not any(isinstance(method, RegionalAttributor) for method in session.methods):
         raise ValueError(
-            f"region={cfg.region} is for diffig_field and diffig_latent, and method={session.methods[0].name} takes none;"
-            " choose one of them, or region=null"
+            f"region={cfg.region} is for diffig_field and diffig_latent, and method={session.methods[0].name} takes "
+            "none; choose one of them, or region=null"
         )
     if len(sources) == 1:
         return explain_one(cfg, session, sources[0], output)
