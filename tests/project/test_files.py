@@ -11,7 +11,6 @@ SHORT = {
     "attribution/gradient_x_input.py": "a file for each method",
     "cluster.py": "what conf/trainer names, and all that is known of SLURM here",
     "credit/idgi.py": "a file for each credit",
-    "metrics/completeness.py": "a file for each metric",
     "version.py": "read without importing anything",
 }
 
