@@ -1,6 +1,7 @@
 """Metrics of attributions: one file for each family, one value for each image, batched on any device."""
 
 import warnings
+from typing import TYPE_CHECKING
 
 from diffig.metrics.base import Measured, Metric, MetricInfo
 from diffig.metrics.completeness import Completeness
@@ -20,16 +21,14 @@ from diffig.metrics.suite import MetricSuite
 from diffig.metrics.waste import Waste
 from diffig.moved import UNTIL
 
+if not TYPE_CHECKING:  # a checker would take any name for known
 
-def __getattr__(name: str) -> object:
-    if name != "Facts":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(
-        f"diffig.metrics.Facts is MetricInfo now; the old name goes with diffig {UNTIL}",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    return MetricInfo
+    def __getattr__(name: str) -> object:
+        if name != "Facts":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        message = f"diffig.metrics.Facts is MetricInfo now; the old name goes with diffig {UNTIL}"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return MetricInfo
 
 
 __all__ = [
