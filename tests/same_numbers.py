@@ -46,7 +46,7 @@ def of_the_configuration(scratch: Path) -> dict[str, torch.Tensor]:
     write_latent_parts(scratch)
     found = {}
     for method in options_of("method"):
-        attributor, (images, labels, indices) = small_method(method, scratch, 3, ["steps=16"])
+        attributor, (images, labels, indices) = small_method(method, scratch, 3, "steps=16")
         integral = attributor.explain(images, target=labels, indices=indices)
         found |= {f"conf/{method}/{part}": value for part, value in zip(integral._fields, integral, strict=True)}
     return found
