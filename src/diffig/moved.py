@@ -24,7 +24,7 @@ MOVED = {
     "diffusion.latent_data": "method.latent.data",
     "diffusion.latent_prior": "method.latent.prior",
     "diffusion.latent_space": "method.latent.space",
-    "diffusion.law": "method.field.law",
+    "diffusion.law": "method.field.moments",
     "diffusion.spaces": "method.field.space",
     "evaluation.counterfactual": "explain.counterfactual",
     "evaluation.environment": "tracking.environment",

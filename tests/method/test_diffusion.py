@@ -16,7 +16,7 @@ from diffig.diffusion.noising import noising
 from diffig.diffusion.path_diffusion import PathDiffusion
 from diffig.diffusion.sampler import ddim
 from diffig.method.field.data import FieldDataModule, FieldSet
-from diffig.method.field.law import law_errors
+from diffig.method.field.moments import moment_errors
 from diffig.method.field.prior import FieldPrior
 from diffig.randomness import first_counter
 
@@ -176,7 +176,7 @@ def true_fields(count=600, cell_sizes=(1, 2, 4), split="train", seed=0, first=0)
 def test_training_fields_follow_the_law():
     batch = true_fields()
     assert batch["clean"].shape == (600, KNOTS - 1, *GRID)
-    for name, error in law_errors(batch["clean"], batch["cell_size"]).items():
+    for name, error in moment_errors(batch["clean"], batch["cell_size"]).items():
         assert error < 0.06, name
     assert batch["concentration"].min() >= 1
     assert batch["concentration"].max() <= 100
@@ -194,7 +194,7 @@ def test_training_fields_follow_the_law():
 )
 def test_wrong_fields_are_found_out(name, spoil):
     batch = true_fields()
-    right, wrong = (law_errors(field, batch["cell_size"])[name] for field in (batch["clean"], spoil(batch["clean"])))
+    right, wrong = (moment_errors(field, batch["cell_size"])[name] for field in (batch["clean"], spoil(batch["clean"])))
     assert wrong > 0.15
     assert wrong > 3 * right
 
@@ -264,7 +264,7 @@ def test_the_shipped_prior_knows_the_law():
         pytest.skip(f"the shipped prior is a placeholder of {prior.facts['steps']} training steps")
     size = torch.tensor([2.0]).repeat(150)
     noise = normal(150, prior.n_knots - 1, 8, 8, dtype=torch.float32)
-    errors = law_errors(prior.sample(noise, torch.full((150,), 10.0), size, 20), size)
+    errors = moment_errors(prior.sample(noise, torch.full((150,), 10.0), size, 20), size)
     assert errors["mean"] < 0.1
     assert errors["variance"] < 0.35
     assert errors["time_correlation"] < 0.1

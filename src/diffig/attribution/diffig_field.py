@@ -85,8 +85,8 @@ class FieldDiffIG(RegionalAttributor):
                 "guidance.proposals, guidance.nodes or guidance.stop"
             )
         self.space = FieldSpace(basis, schedule, n_knots, (int(grid[0]), int(grid[1])))
-        law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
-        self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
+        loaded = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
+        self.field = FieldPath(self.space, loaded, guidance, sample_steps, concentration, cell_size, learned)
         options = {
             "credit": credit or Agreeing(p=1.5),
             "nodes": nodes,

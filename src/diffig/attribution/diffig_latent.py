@@ -73,7 +73,7 @@ class LatentDiffIG(RegionalAttributor):
         credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
     ) -> None:
-        law = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
+        loaded = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
         guidance = energies or Guidance()
         spent = guidance.backward_images(sample_steps)
         if steps <= spent:
@@ -81,8 +81,8 @@ class LatentDiffIG(RegionalAttributor):
                 f"steps={steps} backward images do not pay for the {spent} gradients of the energies; raise steps, or "
                 "lower guidance.nodes, guidance.stop or method.sample_steps"
             )
-        space = LatentSpace(autoencoder, law.n_knots, ends=ends)
-        self.sequences = LatentPath(space, law, learned, guidance, sampler, sample_steps, concentration, clip)
+        space = LatentSpace(autoencoder, loaded.n_knots, ends=ends)
+        self.sequences = LatentPath(space, loaded, learned, guidance, sampler, sample_steps, concentration, clip)
         if aggregation == "best_guided" and not self.sequences.learned.active:
             raise ValueError(
                 "aggregation=best_guided ranks candidates by the learned guidance, and learned.lambda_faith and "

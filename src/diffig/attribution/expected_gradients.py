@@ -47,7 +47,7 @@ class ExpectedGradients(BankedAttributor):
         self.stratified = stratified
 
     def _weights(self, images: Tensor, bank: Tensor) -> Tensor:
-        """The law of references, `(B, N)` float64 on the CPU, rows that sum to 1."""
+        """The distribution of references, `(B, N)` float64 on the CPU, rows that sum to 1."""
         return torch.full((len(images), len(bank)), 1 / len(bank), dtype=torch.float64)
 
     def draws(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:

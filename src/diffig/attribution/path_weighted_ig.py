@@ -32,8 +32,8 @@ class PathWeightedIG(Attributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         steps: gradients for each image.
-        p, q: of the Beta law on the line; 1 and 1 are even, a large `p` looks near the image, a large `q` near the
-            baseline.
+        p, q: of the Beta distribution on the line; 1 and 1 are even, a large `p` looks near the image, a large `q`
+            near the baseline.
         sampled: the sampled form.
         credit: how cells are divided among the features before they are weighted, an object of `diffig.credit` or its
             name; the gradient is that of the cell's middle. Gradient times step where none is given.
@@ -61,7 +61,7 @@ class PathWeightedIG(Attributor):
         self.p, self.q, self.sampled = float(p), float(q), sampled
 
     def weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what each of the cells weighs, its mean of `w`, and how much of the law it holds, both `(steps,)`."""
+        """Return what each of the cells weighs, its mean of `w`, and how much probability it holds, both `(steps,)`."""
         from scipy.special import betainc  # heavy
 
         edges = np.linspace(0, 1, self.steps + 1)

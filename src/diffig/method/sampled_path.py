@@ -1,4 +1,4 @@
-"""What both kinds of DiffIG's paths share: a trained law, steps of sampling, and networks that may steer them."""
+"""What both kinds of DiffIG's paths share: a trained prior, steps of sampling, and networks that may steer them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from diffig.randomness import Streams
 
 
 class SampledPath(PathGenerator):
-    """Paths sampled from a trained law; subclasses say in which coordinates.
+    """Paths sampled from a trained prior; subclasses say in which coordinates.
 
     Args:
-        n_knots: `T` of the coordinates, which the law must have been trained for.
-        prior: the trained law.
+        n_knots: `T` of the coordinates, which the prior must have been trained for.
+        prior: the trained prior.
         learned: guidance by networks; none leaves the samples alone.
         sample_steps: `S`, denoising steps.
-        concentration: asked of the law, or a range drawn from for each path.
+        concentration: asked of the prior, or a range drawn from for each path.
 
     Raises:
         ValueError: another number of knots, no steps, or networks trained on another noise schedule.

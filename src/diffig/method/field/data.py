@@ -1,4 +1,4 @@
-"""Training fields drawn on the fly from the stick-breaking law: there is no data set to keep."""
+"""Training fields drawn on the fly from the stick-breaking distribution: there is no data set to keep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from diffig.paths.stick_breaking import StickBreakingPath
 
 
 class FieldSet(Dataset[PathBatch]):
-    """Field number `i` of a seed, `clean` `(T - 1, h, w)` with its law, and the noise and time it is trained at."""
+    """Field number `i` of a seed, `clean` `(T - 1, h, w)` with its parameters, and the noise and time of its training."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class FieldSet(Dataset[PathBatch]):
 
 
 class FieldDataModule(LightningDataModule):
-    """Batches of whitened fields with the law they come from.
+    """Batches of whitened fields with the parameters of the distribution they come from.
 
     Args:
         n_knots, grid: of the fields.
@@ -99,7 +99,7 @@ class FieldDataModule(LightningDataModule):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the exported prior tells about its law."""
+        """What the exported prior tells about what it was trained on."""
         return {**self.law, "seed": self.seed}
 
     def train_dataloader(self) -> DataLoader[PathBatch]:

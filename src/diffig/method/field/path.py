@@ -24,10 +24,10 @@ class FieldPath(SampledPath):
 
     Args:
         space: the coordinates.
-        prior: the trained law of fields.
+        prior: the trained prior over fields.
         guidance: energies and strengths; none leaves the samples alone.
         sample_steps: `S`, denoising steps.
-        concentration: of the law asked of the prior, or a range drawn from for each path.
+        concentration: asked of the prior, or a range drawn from for each path.
         cell_size: side of the cells, in places of the field's grid.
         learned: guidance by networks that were trained on `FieldSequence`s of the same space.
     """

@@ -1,4 +1,4 @@
-"""The trained law of fields of progress; one small file serves every image, classifier and resolution."""
+"""The trained prior over fields of progress; one small file serves every image, classifier and resolution."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from diffig.diffusion.noise import NoiseSchedule, Prediction
 from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
 from diffig.diffusion.sampler import Push, Shift, ddim
-from diffig.method.field.law import law_errors
+from diffig.method.field.moments import moment_errors
 
 SHIPPED = str(files("diffig.method.field") / "prior.safetensors")
 
 
 class FieldPrior(PathPrior):
-    """Samples whitened fields `(N, T - 1, h, w)` of the stick-breaking law.
+    """Samples whitened fields `(N, T - 1, h, w)` of the stick-breaking distribution.
 
     Args:
         denoiser: predicts from `(noisy, times, concentration, cell_size)`.
@@ -50,9 +50,9 @@ class FieldPrior(PathPrior):
         return batch["concentration"], batch["cell_size"]
 
     def check(self, batch: PathBatch, n_steps: int) -> tuple[dict[str, Tensor], Tensor]:
-        """Return how far samples are from the law's moments, and the samples."""
+        """Return how far samples are from the distribution's moments, and the samples."""
         samples = self.sample(batch["noise"], batch["concentration"], batch["cell_size"], n_steps)
-        return law_errors(samples, batch["cell_size"]), samples
+        return moment_errors(samples, batch["cell_size"]), samples
 
     def sample(
         self,

@@ -70,7 +70,7 @@ class FieldSequence:
         return sequence[:, 1:-1].unflatten(2, (bands, height, width)).transpose(1, 2)
 
     def sequence(self, start: Tensor, end: Tensor, concentration: float, rng: np.random.Generator) -> Tensor:
-        """Return one sequence `(T + 1, d)` drawn from the law between `start` and `end` `(d,)`.
+        """Return one sequence `(T + 1, d)` drawn from the distribution between `start` and `end` `(d,)`.
 
         Args:
             start, end: what `encode` says of baseline and image.

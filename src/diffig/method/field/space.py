@@ -1,7 +1,7 @@
 """Coordinates in which paths are generated: the field of progress, whitened.
 
 Notation: basis with bands `b`, knots `u_k = k / T` of each band's *own clock*, progress `D_b(u)` on an `h x w` grid,
-concentration `a`. Under the stick-breaking law `E D(u) = u` and `Cov(D(u), D(v)) = u (1 - v) / (1 + a)` for `u <= v`,
+concentration `a`. Under stick-breaking `E D(u) = u` and `Cov(D(u), D(v)) = u (1 - v) / (1 + a)` for `u <= v`,
 a Brownian bridge's up to the scale. With its Cholesky factor `L L^T`, `z = sqrt(1 + a) L^-1 (D - u)` has mean 0,
 variance 1 and no correlation in time, whatever the image, classifier or resolution.
 A schedule turns own clocks into path time, `alpha_b(t) = D_b(H_b(t))`: it is the base measure of the band's process.

@@ -181,7 +181,7 @@ class LatentPathData(LightningDataModule):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What an exported prior tells about its law."""
+        """What an exported prior tells about what it was trained on."""
         law = {"n_knots": self.space.n_knots, "spacing": self.space.spacing, "concentration": list(self.concentration)}
         data = {"dataset": self.dataset.name, "images": len(self.draws("train").ends), "baseline": self.baseline.name}
         field = self.space.facts if isinstance(self.space, FieldSequence) else {}

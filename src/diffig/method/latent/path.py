@@ -1,4 +1,4 @@
-"""Latent DiffIG's paths: sequences sampled from the trained law, guided by networks or by the classifier itself."""
+"""Latent DiffIG's paths: sequences sampled from the trained prior, guided by networks or by the classifier itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LatentPath(SampledPath):
 
     Args:
         space: the coordinates.
-        prior: the trained law of sequences.
+        prior: the trained prior over sequences.
         learned: the paper's guidance.
         energies: the classifier's own gradients on the decoded path; strengths are shifts in standard deviations of
             the latents.

@@ -1,4 +1,4 @@
-"""The trained law of latent paths: DiffIG's denoiser over sequences whose ends are held."""
+"""The trained prior over latent paths: DiffIG's denoiser over sequences whose ends are held."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Ends(NamedTuple):
         return torch.cat([self.start[:, None].to(paths), paths[:, 1:-1], self.end[:, None].to(paths)], 1)
 
     def clip(self, paths: Tensor) -> Tensor:
-        """Return `paths` `(N, T + 1, d)` with every coordinate between its ends, which no path of the law leaves."""
+        """Return `paths` `(N, T + 1, d)` with every coordinate between its ends, as all training paths have it."""
         low, high = torch.minimum(self.start, self.end)[:, None], torch.maximum(self.start, self.end)[:, None]
         return torch.minimum(torch.maximum(paths, low.to(paths)), high.to(paths))
 
@@ -84,7 +84,7 @@ class LatentPrior(PathPrior):
         return Ends(clean[:, 0], clean[:, -1]).hold(noisy)
 
     def check(self, batch: PathBatch, n_steps: int) -> tuple[dict[str, Tensor], Tensor]:
-        """Return errors of the first two moments against the law, and the samples.
+        """Return errors of the first two moments against the distribution, and the samples.
 
         `E gamma(t) = z' + t (z - z')` and `Var gamma_i(t) = t (1 - t) (z_i - z'_i)^2 / (1 + a)`; both errors are
         relative, the first to the root mean square way, the second to the variance, summed over coordinates.

@@ -1,7 +1,7 @@
 """Coordinates in which the published DiffIG generates paths: a sequence of points in an autoencoder's latent space.
 
 Notation (Kim, Lee and Choi 2026): `z' = E(x')`, `z = E(x)` with `d` coordinates, a path `gamma_k`, `k = 0 ... T`, of
-shape `(T + 1, d)` with `gamma_0 = z'` and `gamma_T = z`. Under the stick-breaking law every coordinate is
+shape `(T + 1, d)` with `gamma_0 = z'` and `gamma_T = z`. Under stick-breaking every coordinate is
 `gamma_i(t) = z'_i + F_i(t) (z_i - z'_i)` with a distribution function `F_i` of its own, so it never leaves the segment
 between its ends.
 """
@@ -50,7 +50,7 @@ class LatentSpace:
         return torch.cat([self.autoencoder.encode(part).flatten(1) for part in images.split(chunk_size)])
 
     def sequence(self, start: Tensor, end: Tensor, concentration: float, rng: np.random.Generator) -> Tensor:
-        """Return one path `(T + 1, d)` drawn from the stick-breaking law between `start` and `end` `(d,)`."""
+        """Return one path `(T + 1, d)` drawn from the stick-breaking distribution between `start` and `end` `(d,)`."""
         masses = np.full(self.n_knots, 1 / self.n_knots)
         increments = dirichlet_increments(rng, concentration, masses, start.shape)
         progress = torch.from_numpy(increments.cumsum(0).clip(0, 1)).to(start)

@@ -1,4 +1,4 @@
-"""How far samples are from the stick-breaking law, in the law's own moments.
+"""How far samples are from the stick-breaking distribution, in its moments.
 
 Of a whitened field `z`: mean 0; variance 1; no correlation in time; correlation of neighbouring places, the chance
 `(c - 1) / c` that a randomly shifted grid of cells of side `c` puts them into one cell.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-def law_errors(fields: Tensor, cell_size: Tensor) -> dict[str, Tensor]:
+def moment_errors(fields: Tensor, cell_size: Tensor) -> dict[str, Tensor]:
     """Return root mean square errors `mean`, `variance`, `time_correlation`, `space_correlation` (scalars).
 
     Args:
