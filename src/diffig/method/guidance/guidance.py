@@ -23,8 +23,8 @@ class Guidance:
 
     Two means, both at inference time. *Energies* shift the predicted clean field at each denoising step; a strength is
     the root mean square shift in standard deviations of the stick-breaking distribution, 0 turns an energy off, a
-    negative one asks for the opposite. *Proposals* are samples of one path, of which the mean is kept or the mixture with the best
-    retention: DiffIG's faithfulness as a criterion instead of a trained network, for forward passes only.
+    negative one asks for the opposite. *Proposals* are samples of one path, of which the mean is kept or the mixture
+    with the best retention: DiffIG's faithfulness as a criterion instead of a trained network, for forward passes only.
 
     Args:
         faithfulness: mean score along the path.
