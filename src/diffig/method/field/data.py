@@ -20,7 +20,7 @@ from diffig.paths.stick_breaking import StickBreakingPath
 
 
 class FieldSet(Dataset[PathBatch]):
-    """Field number `i` of a seed, `clean` `(T - 1, h, w)` its parameters, and the noise and time of its training."""
+    """Field number `i` of a seed, `clean` `(T - 1, h, w)`, its parameters, and the noise and time of its training."""
 
     def __init__(
         self,
