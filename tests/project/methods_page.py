@@ -7,6 +7,9 @@ import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -17,7 +20,7 @@ from diffig.attribution import LRP, Attributor  # noqa: E402
 from diffig.config import options_of  # noqa: E402
 from diffig.paths import PathGenerator  # noqa: E402
 from invariance.methods import NETS, SECOND_ORDER  # noqa: E402
-from small_methods import config_of, small_method, write_latent_parts  # noqa: E402
+from small_methods import small_method, write_latent_parts  # noqa: E402
 
 NOTHING = "-"
 PAGE = ROOT / "docs" / "methods.md"
@@ -45,9 +48,15 @@ KEYS = {
 OF_NETWORK = {"ReLUNet": "a network of known layers"}
 
 
+def options_file(method: str) -> dict[str, Any]:
+    """What `conf/method/<method>.yaml` says."""
+    said: dict[str, Any] = yaml.safe_load((ROOT / "conf" / "method" / f"{method}.yaml").read_text())
+    return said
+
+
 def class_of(method: str) -> type[Attributor]:
     """The class that an option builds."""
-    found = get_object(config_of(method).method._target_)
+    found = get_object(options_file(method)["_target_"])
     assert inspect.isclass(found)
     return found
 
@@ -62,7 +71,7 @@ def files_of(kind: type) -> list[str]:
 
 def needs_of(method: str, kind: type) -> list[str]:
     """What must be there besides images and a classifier."""
-    keys = set(config_of(method).method)
+    keys = set(options_file(method))
     needs = [text for key, text in KEYS.items() if key in keys]
     if issubclass(kind, LRP):
         needs.append("`diffig[lrp]`")
