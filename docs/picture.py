@@ -15,7 +15,7 @@ from diffig.classifiers import small_cnn
 from diffig.classifiers.training import fit_or_load
 from diffig.data.digits import Digits
 from diffig.evaluation.gallery import heat
-from diffig.guidance import Guidance
+from diffig.method import Guidance
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

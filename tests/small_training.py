@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from diffig.diffusion.ema import EMA
+from diffig.training.ema import EMA
 
 
 def trained(module: pl.LightningModule, data: Any, steps: int, folder: Path) -> pl.Trainer:

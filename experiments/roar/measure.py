@@ -24,7 +24,7 @@ from diffig.config import build, compose
 from diffig.data.image_sets import ImageSet
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.preparation import explain_with, prepare
-from diffig.evaluation.progress import duration
+from diffig.tracking.progress import duration
 from diffig.evaluation.roar import Retraining, Roar, explained_set
 from diffig.metrics.roar import SHARES, Removal, without_relevant
 

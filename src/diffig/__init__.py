@@ -10,6 +10,9 @@ from typing import Any
 
 import lazy_loader
 
+from diffig import moved
+
+moved.install()
 _attached, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 

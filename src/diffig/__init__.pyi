@@ -11,6 +11,8 @@ from . import (
     evaluation as evaluation,
     generative as generative,
     guidance as guidance,
+    integration as integration,
+    method as method,
     metrics as metrics,
     paths as paths,
     randomness as randomness,
@@ -78,20 +80,20 @@ from .config import (
 from .credit import (
     Credit as Credit,
 )
-from .diffusion.field_prior import (
-    FieldPrior as FieldPrior,
-)
-from .diffusion.latent_prior import (
-    LatentPrior as LatentPrior,
-)
 from .generative import (
     Autoencoder as Autoencoder,
     Counterfactual as Counterfactual,
     CounterfactualSearch as CounterfactualSearch,
     ImageDiffusion as ImageDiffusion,
 )
-from .guidance import (
+from .method import (
     Guidance as Guidance,
+)
+from .method.field.prior import (
+    FieldPrior as FieldPrior,
+)
+from .method.latent.prior import (
+    LatentPrior as LatentPrior,
 )
 from .metrics import (
     Explained as Explained,

@@ -14,7 +14,7 @@ NEEDED = "logits of shape (B, K) are needed"
 
 
 def check_module(classifier: object) -> None:
-    """Return nothing; raise where `classifier` is no module, a plain function for example."""
+    """Raise where `classifier` is no module, a plain function for example."""
     if not isinstance(classifier, nn.Module):
         raise TypeError(
             f"the classifier is a {type(classifier).__name__}; it must be a torch.nn.Module: for a function, "
@@ -23,7 +23,7 @@ def check_module(classifier: object) -> None:
 
 
 def check_logits(output: object, batch: int) -> None:
-    """Return nothing; raise where `output` is not a tensor `(batch, K)`."""
+    """Raise where `output` is not a tensor `(batch, K)`."""
     if not isinstance(output, Tensor):
         keys = list(output) if isinstance(output, Mapping) else []
         what = f"{type(output).__name__}{f' of {keys}' if keys else ''}"

@@ -28,7 +28,7 @@ class NonFiniteWarning(UserWarning):
 
 
 def check_images(images: Tensor, name: str = "images") -> None:
-    """Return nothing; raise where `images` is not a floating tensor of shape `(B, C, H, W)` with `B >= 1`."""
+    """Raise where `images` is not a floating tensor of shape `(B, C, H, W)` with `B >= 1`."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
         raise TypeError(f"{name} must be a floating tensor in [0, 1], got {kind_of(images)}; {conversion(images)}")
     if images.ndim != 4:
@@ -40,7 +40,7 @@ def check_images(images: Tensor, name: str = "images") -> None:
 
 
 def check_pixel_range(images: Tensor, name: str = "images") -> None:
-    """Return nothing; raise where a finite pixel lies outside [0, 1]: paths live in pixels, not in normalised units."""
+    """Raise where a finite pixel lies outside [0, 1]: paths live in pixels, not in normalised units."""
     finite = images[torch.isfinite(images)]
     if finite.numel() and (finite.min() < -1e-6 or finite.max() > 1 + 1e-6):
         white = white_of(float(finite.max()))
@@ -94,7 +94,7 @@ def check_number(value: object, name: str) -> float:
 
 
 def check_options(unknown: Iterable[str], method: str) -> None:
-    """Return nothing; raise where `attribute` was given what `method` does not take, with our word for Captum's."""
+    """Raise where `attribute` was given what `method` does not take, with our word for Captum's."""
     for name in unknown:
         if name in CAPTUM:
             raise ValueError(f"{method} takes no {name} in attribute; give {CAPTUM[name]} where the method is made")
@@ -102,7 +102,7 @@ def check_options(unknown: Iterable[str], method: str) -> None:
 
 
 def check_like(other: Tensor, images: Tensor, name: str) -> None:
-    """Return nothing; raise where `other` has not the shape of `images`."""
+    """Raise where `other` has not the shape of `images`."""
     if other.shape != images.shape:
         raise ValueError(
             f"{name} has shape {tuple(other.shape)}, the images have {tuple(images.shape)}; give one {name} for each "
@@ -134,7 +134,7 @@ def check_widths(widths: float | Sequence[float], name: str = "footprint") -> tu
 
 
 def check_choice(value: object, allowed: object, name: str, advice: str = "choose") -> None:
-    """Return nothing; raise where `value` is not among the values of the `Literal` type `allowed`."""
+    """Raise where `value` is not among the values of the `Literal` type `allowed`."""
     if value not in get_args(allowed):
         raise ValueError(f"{name}={value!r} is unknown; {advice} one of {list(get_args(allowed))}")
 

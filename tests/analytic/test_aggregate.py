@@ -8,9 +8,9 @@ import torch
 from scipy import stats
 
 from diffig.attribution import StickBreakingIntegration, aggregate
-from diffig.attribution.aggregate import FLOOR
-from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral
+from diffig.integration.aggregate import FLOOR
+from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.integrate import Integral
 from diffig.scores import ScoreFunction
 from oracle.models import TanhNet, fixed, pictures
 
@@ -120,7 +120,7 @@ def test_combine_reads_the_change_of_the_score_from_its_parts():
     total = attribution.flatten(1).sum(1)
     integral = Integral(attribution, total - change.repeat_interleave(4), total.abs())
     images = torch.rand(3, 2, 5, 6, dtype=torch.float64)
-    judged = Judged(images, torch.zeros_like(images), torch.tensor([0, 1, 2]), ScoreFunction(TanhNet((2, 5, 6))))
+    judged = ExplainBatch(images, torch.zeros_like(images), torch.tensor([0, 1, 2]), ScoreFunction(TanhNet((2, 5, 6))))
     for how in ("mean", "median", "consensus", "best_of", "best_mixture"):
         found = combine(integral, how, judged)
         torch.testing.assert_close(found.gap, found.attribution.flatten(1).sum(1) - change)

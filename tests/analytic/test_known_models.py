@@ -14,7 +14,7 @@ from diffig.attribution import (
     StickBreakingIntegration,
 )
 from diffig.attribution.base import PathAttributor
-from diffig.guidance import Guidance
+from diffig.method import Guidance
 from diffig.paths import ChannelBasis, CoarseToFinePath, GuidedPath, StickBreakingPath, StraightPath
 from diffig.scores import ScoreFunction
 from oracle.models import Additive, Linear, TanhNet, pictures

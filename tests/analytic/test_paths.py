@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from diffig.attribution import integrate
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance import FieldPath, Guidance
+from diffig.method import FieldPath, Guidance
+from diffig.method.field.prior import FieldPrior
+from diffig.method.field.space import FieldSpace
 from diffig.paths import (
     AlphaPath,
     ChannelBasis,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffig.attribution import integrate
-from diffig.attribution.quadrature import breaks, place
+from diffig.integration.quadrature import breaks, place
 from diffig.paths import CoarseToFinePath, LaplacianBasis, StickBreakingPath, StraightPath
 from diffig.scores import ScoreFunction
 from oracle.models import Cliff, Linear, Spy, TanhNet, pictures

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from diffig.config import compose
-from diffig.evaluation.dashboard.identity import identity
+from diffig.tracking.identity import identity
 from oracle.wandb_file import read_run
 
 Evaluate = Callable[..., int]

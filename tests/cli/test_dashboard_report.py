@@ -109,7 +109,7 @@ def test_two_sweeps_and_two_datasets(program: Program, sweep: Path, tmp_path: Pa
 
 def test_a_report_in_the_folder_of_its_run_is_another_run(program: Program, tmp_path: Path) -> None:
     from diffig.config import compose
-    from diffig.evaluation.dashboard.identity import identity
+    from diffig.tracking.identity import identity
 
     cfg = compose("evaluate", ["logger=wandb", f"dirs.output={tmp_path}", "dirs.cache=cache"])
     assert identity(cfg, "report")["id"] != identity(cfg, "evaluate")["id"]

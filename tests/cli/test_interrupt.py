@@ -60,9 +60,9 @@ def interrupt(*_: object, **__: object) -> None:
     ("name", "work", "words", "told"),
     [
         ("evaluate", "diffig.evaluation.run.evaluate", [], "goes on from here"),
-        ("train", "diffig.training.train", [], "goes on from here"),
-        ("explain", "diffig.evaluation.explain.explain", ["image=0"], "the same command starts it again"),
-        ("report", "diffig.evaluation.report.build_report", ["runs=."], "run the same command again"),
+        ("train", "diffig.training.run.train", [], "goes on from here"),
+        ("explain", "diffig.explain.run.explain", ["image=0"], "the same command starts it again"),
+        ("report", "diffig.report.build_report", ["runs=."], "run the same command again"),
     ],
 )
 def test_every_program_says_one_line(
@@ -128,6 +128,6 @@ def test_another_exit_keeps_its_code(program: Program, monkeypatch: pytest.Monke
     def leave(*_: object, **__: object) -> None:
         raise SystemExit(7)
 
-    monkeypatch.setattr("diffig.training.train", leave)
+    monkeypatch.setattr("diffig.training.run.train", leave)
     assert program("train", "hydra.run.dir=run") == 7
     assert (tmp_path / "run" / "status").read_text() == "running"

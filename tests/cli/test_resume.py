@@ -112,12 +112,12 @@ def test_a_run_killed_between_its_rows_and_its_mark_is_no_twin_of_what_it_was(
     program: Callable[..., int], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows of a second configuration, with the mark of the first, would be taken over as the first one's."""
-    from diffig.evaluation.twins import find_twin
+    from diffig.evaluation.duplicate_run import find_duplicate
 
     words = [*TINY, "limit=2", "steps=2", f"dirs.cache={cache}", "hydra.run.dir=sweep/0"]
     assert program("evaluate", *words, "method=ig") == 0
     mark = (tmp_path / "sweep" / "0" / "fingerprint").read_text()
-    assert find_twin(tmp_path / "sweep" / "1", mark) == tmp_path / "sweep" / "0"
+    assert find_duplicate(tmp_path / "sweep" / "1", mark) == tmp_path / "sweep" / "0"
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -125,4 +125,4 @@ def test_a_run_killed_between_its_rows_and_its_mark_is_no_twin_of_what_it_was(
     monkeypatch.setattr("diffig.evaluation.run.finish", killed)
     assert program("evaluate", *words, "method=gradient") == 130
     assert set(pd.read_parquet(tmp_path / "sweep" / "0" / "rows.parquet")["method"]) == {"gradient"}
-    assert find_twin(tmp_path / "sweep" / "1", mark) is None
+    assert find_duplicate(tmp_path / "sweep" / "1", mark) is None

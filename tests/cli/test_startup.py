@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-import diffig
 
 HEAVY = ("torch", "lightning", "diffusers", "pandas", "matplotlib", "wandb", "sklearn", "torchvision")
 SCRIPT = """
@@ -79,26 +75,3 @@ def test_a_report_needs_no_torch(tmp_path: Path) -> None:
     assert call.returncode == 0, call.stdout + call.stderr
     assert (tmp_path / "report.html").is_file()
     assert heavy <= {"pandas", "matplotlib"}
-
-
-BELOW = ("attribution", "classifiers", "data", "diffusion", "guidance", "metrics", "paths")
-OF_PROGRAMS = {"hydra", "omegaconf", "wandb", "matplotlib"}
-
-
-def imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-
-
-def test_methods_know_nothing_of_the_programs() -> None:
-    package = Path(diffig.__file__).parent
-    files = [file for room in BELOW for file in (package / room).rglob("*.py")]
-    files += [package / f"{name}.py" for name in ("scores", "baselines", "randomness", "checks")]
-    assert len(files) > 40
-    for file in files:
-        found = set(imports(ast.parse(file.read_text())))
-        assert not {name.split(".")[0] for name in found} & OF_PROGRAMS, file
-        assert not [name for name in found if name.startswith(("diffig.evaluation", "diffig.cli"))], file

@@ -23,11 +23,11 @@ from omegaconf import DictConfig, OmegaConf
 from diffig.baselines import Average, Dataset
 from diffig.config import CONF_DIR, build, compose, from_config
 from diffig.data import Batch
-from diffig.evaluation.report.families import family_of
-from diffig.evaluation.report.wording import direction_of
 from diffig.evaluation.run import fingerprint
 from diffig.metrics import Explained
 from diffig.randomness import Streams
+from diffig.report.families import family_of
+from diffig.report.wording import direction_of
 from diffig.scores import ScoreFunction
 
 CONF = Path(CONF_DIR)
@@ -45,11 +45,11 @@ GIVEN = {
     "diffig.generative.Autoencoder.small": {"image_channels"},
     "diffig.generative.ImageDiffusion.small": {"image_channels"},
     "diffig.generative.CounterfactualSearch": {"score", "seed"},
-    "diffig.diffusion.latent_prior.LatentPrior.new": {"length", "dim"},
-    "diffig.diffusion.latent_space.LatentSpace": {"autoencoder"},
-    "diffig.diffusion.latent_data.LatentPathData": {"dataset", "space", "baseline"},
-    "diffig.guidance.path_labels.PathLabels": {"score", "data", "output"},
-    "diffig.guidance.learned_training.PathScoreTraining": {"length", "dim"},
+    "diffig.method.latent.prior.LatentPrior.new": {"length", "dim"},
+    "diffig.method.latent.space.LatentSpace": {"autoencoder"},
+    "diffig.method.latent.data.LatentPathData": {"dataset", "space", "baseline"},
+    "diffig.method.guidance.path_labels.PathLabels": {"score", "data", "output"},
+    "diffig.method.guidance.learned_training.PathScoreTraining": {"length", "dim"},
 }
 GIVEN_BY_GROUP = {"method": {"score", "baseline", "seed"}, "objective": {"classifier"}, "classifier": {"datamodule"}}
 SMALL = ["dataset.size=8", "classifier.width=4", "classifier.num_classes=10", "classifier.in_channels=1"]
@@ -213,7 +213,7 @@ def network() -> Any:
 @pytest.fixture(scope="module")
 def own_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from diffig.diffusion.denoisers.unet import FieldUNet
-    from diffig.diffusion.field_prior import FieldPrior
+    from diffig.method.field.prior import FieldPrior
 
     path = tmp_path_factory.mktemp("prior") / "prior.safetensors"
     FieldPrior(FieldUNet(channels=(16, 16), layers=1)).save(path)
@@ -223,8 +223,8 @@ def own_prior(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def latent_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained parts of latent DiffIG for grey 8 x 8 images, where `latent.folder` has them."""
-    from diffig.diffusion.latent_prior import LatentPrior
     from diffig.generative import Autoencoder, ImageDiffusion
+    from diffig.method.latent.prior import LatentPrior
 
     folder = tmp_path_factory.mktemp("latent")
     Autoencoder.small(1, channels=(8, 8, 8)).save(folder / "autoencoder" / "autoencoder")

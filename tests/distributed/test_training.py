@@ -21,7 +21,7 @@ import torch
 from lightning.pytorch import Callback
 
 from diffig.config import compose
-from diffig.training import train
+from diffig.training.run import train
 
 torch.set_num_threads(1)
 
@@ -120,8 +120,8 @@ def test_two_processes_learn_what_one_learns(folder: Path, kind: str) -> None:
 
 def test_what_forked_processes_export_is_whole(folder: Path) -> None:
     """The process that exports has not trained itself: it knows labels and steps all the same."""
-    from diffig.diffusion.latent_prior import LatentPrior
-    from diffig.guidance.learned import PathScore
+    from diffig.method.guidance.learned import PathScore
+    from diffig.method.latent.prior import LatentPrior
 
     one, two = (PathScore.load(folder / "path_score" / name / "path_score.safetensors") for name in ("one", "two"))
     assert (two.mean, two.std, two.space, two.facts) == (one.mean, one.std, one.space, one.facts)

@@ -47,7 +47,7 @@ from diffig.attribution import (
     StickBreakingIntegration,
 )
 from diffig.baselines import Average, Blur, Constant, Dataset, Gaussian, Uniform
-from diffig.guidance import Guidance
+from diffig.method import Guidance
 from diffig.paths import GuidedPath, LaplacianBasis, StickBreakingPath
 from oracle.codecs import Lossy
 from oracle.denoisers import GaussianDenoiser

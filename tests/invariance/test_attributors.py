@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from diffig.attribution import FieldDiffIG, IntegratedGradients
-from diffig.guidance import Guidance
+from diffig.method import Guidance
 from diffig.scores import ScoreFunction
 from invariance.methods import BANKED, FLOAT32, METHODS, NETS, RANDOM, SECOND_ORDER
 from oracle.models import Deep, FirstOrderOnly, Spy, pictures

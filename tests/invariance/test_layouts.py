@@ -11,9 +11,9 @@ from torch import Tensor
 
 from invariance.methods import METHODS
 from invariance.test_attributors import INDICES, TARGETS, explain, net_of, same, score_of
+from metrics.test_metrics import every_metric
 from oracle.explained import explained_batch
 from oracle.models import pictures
-from test_metrics import every_metric
 
 
 def channels_last(images: Tensor) -> Tensor:

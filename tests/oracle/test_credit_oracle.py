@@ -20,10 +20,10 @@ from diffig.attribution import (
     SplitIG,
     integrate,
 )
-from diffig.attribution.quadrature import cut
 from diffig.attribution.trace import path_of
 from diffig.baselines import Dataset
 from diffig.credit import IDGI, Agreeing, Proportional, Riemann
+from diffig.integration.quadrature import cut
 from diffig.scores import ScoreFunction
 from oracle import credit_oracle as oracle
 from oracle.codecs import Lossy

@@ -9,7 +9,7 @@ import torch
 from diffig.attribution import LRP, CoarseToFine, FieldDiffIG, IntegratedGradients
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Proportional
-from diffig.guidance.retention import best_footprint, retention
+from diffig.integration.retention import best_footprint, retention
 from diffig.scores import ScoreFunction
 from oracle.credit_oracle import heat_kernel
 from oracle.models import ReLUNet, TanhNet, fixed, pictures

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from diffig.attribution import FreeMCG
 from diffig.baselines import Average, Constant
+from diffig.diffusion.ensemble import covariance_gradient, own_terms, residual
 from diffig.generative import CounterfactualSearch
-from diffig.guidance.ensemble import covariance_gradient, own_terms, residual
 from diffig.scores import ScoreFunction
 from oracle.denoisers import GaussianDenoiser
 from oracle.models import Deep, Spy, fixed, pictures

@@ -14,9 +14,9 @@ from diffig.attribution import SAMP, BlurIG, IntegratedGradients, RevealIG, SAMP
 from diffig.baselines import Average, Blur, Constant
 from diffig.checks import NonFiniteWarning
 from diffig.paths import GreedyPixelPath, HaarBasis, ScaleSpacePath, SpectralPath
-from diffig.paths.scale_space import gaussian_blur
+from diffig.paths.blur_ig import gaussian_blur
 from diffig.paths.spectra import CosineSpectrum
-from diffig.paths.spectral import progress
+from diffig.paths.spectral_ig import progress
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 from oracle import image_paths_oracle as oracle

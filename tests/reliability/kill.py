@@ -200,14 +200,14 @@ def main_of(program: str) -> Callable[[], Any]:
 def warm() -> None:
     """Import what the programs import when they run."""
 
-    import diffig.evaluation.explain
     import diffig.evaluation.gallery
-    import diffig.evaluation.report
     import diffig.evaluation.run
     import diffig.evaluation.summary
-    import diffig.guidance.learned_training
-    import diffig.guidance.path_labels
-    import diffig.training  # noqa: F401
+    import diffig.explain.run
+    import diffig.method.guidance.learned_training
+    import diffig.method.guidance.path_labels
+    import diffig.report
+    import diffig.training.run  # noqa: F401
 
     for program in ("train", "evaluate", "explain", "report"):
         main_of(program)

@@ -1,6 +1,5 @@
 """Every method, one signature; path methods are a path, an integrator and an aggregator."""
 
-from diffig.attribution.aggregate import aggregate
 from diffig.attribution.agi import AdversarialGradientIntegration
 from diffig.attribution.base import Attributor, PathAttributor
 from diffig.attribution.blur_ig import BlurIG
@@ -16,17 +15,16 @@ from diffig.attribution.free_mcg import FreeMCG
 from diffig.attribution.fringe import FRInGe
 from diffig.attribution.fullgrad import FullGrad
 from diffig.attribution.geodesic_ig import GeodesicIG
+from diffig.attribution.gig import GuidedIntegratedGradients
 from diffig.attribution.grad_cam import GradCAM
 from diffig.attribution.gradient import Gradient
 from diffig.attribution.gradient_x_input import GradientXInput
 from diffig.attribution.guided_backprop import GuidedBackprop
 from diffig.attribution.guided_grad_cam import GuidedGradCAM
-from diffig.attribution.guided_ig import GuidedIntegratedGradients
 from diffig.attribution.idg import IntegratedDecisionGradients
 from diffig.attribution.idgi import IDGI
+from diffig.attribution.ig import IntegratedGradients
 from diffig.attribution.ig2 import IG2
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.integrated_gradients import IntegratedGradients
 from diffig.attribution.lpi import LocalPathIntegration
 from diffig.attribution.lrp import LRP
 from diffig.attribution.ma_gig import ManifoldGuidedIG
@@ -40,6 +38,8 @@ from diffig.attribution.smoothgrad import SmoothGrad
 from diffig.attribution.spectral_ig import SpectralIG
 from diffig.attribution.spi import StickBreakingIntegration
 from diffig.attribution.split_ig import SplitIG
+from diffig.integration.aggregate import aggregate
+from diffig.integration.integrate import Integral, integrate
 
 __all__ = [
     "IDGI",

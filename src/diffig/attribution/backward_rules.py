@@ -104,7 +104,7 @@ def is_signal(value: Any) -> bool:
 
 
 def check_plain(classifier: torch.nn.Module, method: str) -> None:
-    """Return nothing; raise where a module is a script, which hides from a method what it calls."""
+    """Raise where a module is a script, which hides from a method what it calls."""
     for name, module in classifier.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise ValueError(

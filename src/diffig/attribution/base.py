@@ -5,14 +5,10 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation, aggregate
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline, Constant
 from diffig.checks import (
     check_at_least,
@@ -27,7 +23,11 @@ from diffig.checks import (
     warn_non_finite,
 )
 from diffig.credit import Credit, Rule, as_credit
-from diffig.guidance.retention import Fill, Unit, best_footprint, best_mixture, mean_retention
+from diffig.integration.aggregate import Aggregation
+from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.integrate import Integral, integrate
+from diffig.integration.quadrature import Nodes
+from diffig.integration.retention import Fill, Unit, best_footprint
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
@@ -45,14 +45,14 @@ class Attributor(ABC):
 
     name = "attributor"
     objective: Objective = "probability"
-    """What the method explains where nobody says what."""
+    """The objective where the caller gives a bare classifier."""
     n_paths = 1
     footprints: tuple[float, ...] = ()
-    """How far maps are shared with the neighbourhood, of the side; of several the width with the best retention."""
+    """Widths over which a map is smoothed, shares of the shorter side; of several, the one with the best retention."""
     judged_by: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
-    """What is removed where something is judged by its retention, and what stands for it."""
+    """How retention is measured: the features that are removed, and what replaces them."""
     asks_baseline = True
-    """Whether the baseline plays a part; where it plays none, one of several parts would only repeat the map."""
+    """Whether attributions depend on the baseline; where they do not, an average over baselines is computed once."""
 
     def __init__(self, score: ScoreFunction | nn.Module, baseline: Baseline | None = None, seed: int = 0) -> None:
         given = score if isinstance(score, ScoreFunction) else ScoreFunction(score, None)
@@ -203,50 +203,4 @@ class PathAttributor(Attributor):
         path = self._path(images, baselines, targets, streams)
         repeated = candidates(targets, self.n_paths)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
-        return combine(integral, self.aggregation, Judged(images, baselines, targets, self.score))
-
-
-class Judged(NamedTuple):
-    """What candidates are judged on: images and baselines `(B, C, H, W)`, targets `(B,)` and the score."""
-
-    images: Tensor
-    baselines: Tensor
-    targets: Tensor
-    score: ScoreFunction
-
-    def repeated(self, n_paths: int) -> Judged:
-        """Return the same for `n_paths` candidates of each image, image-major."""
-        images, baselines, targets = (candidates(tensor, n_paths) for tensor in self[:3])
-        return Judged(images, baselines, targets, self.score)
-
-
-def combine(
-    integral: Integral,
-    how: Aggregation,
-    judged: Judged,
-    units: Sequence[Unit] = ("element", "pixel"),
-    fill: Fill = "kept_mean",
-) -> Integral:
-    """Return one integral for each image from those of its candidates, image-major.
-
-    The gap is that of the aggregate, so a median shows the completeness it has lost; waste is the candidates' mean.
-
-    Args:
-        integral: of `B * N` candidates.
-        how: the aggregation; `best_of` and `best_mixture` judge candidates by their retention (forward passes).
-        judged: what they are judged on.
-        units: features that are removed when judging.
-        fill: what stands for them.
-    """
-    n_paths = len(integral.gap) // len(judged.images)
-    attributions = integral.attribution.unflatten(0, (-1, n_paths))
-    change = (integral.attribution.flatten(1).sum(1) - integral.gap).view(-1, n_paths)[:, 0]
-    if n_paths > 1 and how == "best_mixture":
-        chosen, _ = best_mixture(attributions, *judged, units=units, fill=fill)
-    elif n_paths > 1 and how == "best_of":
-        quality = mean_retention(integral.attribution, *judged.repeated(n_paths), units=units, fill=fill)
-        chosen = aggregate(attributions, how, quality.view(-1, n_paths))
-    else:
-        chosen = aggregate(attributions, "mean" if how in ("best_of", "best_mixture") else how)
-    gap = chosen.flatten(1).sum(1) - change
-    return Integral(chosen, gap, integral.waste.view(-1, n_paths).mean(1))
+        return combine(integral, self.aggregation, ExplainBatch(images, baselines, targets, self.score))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
+from diffig.integration.quadrature import Nodes
 from diffig.paths.basis import Basis
 from diffig.paths.coarse_to_fine import CoarseToFinePath
 from diffig.paths.schedule import Schedule

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
+from diffig.integration.integrate import Integral
 from diffig.metrics.localisation import centre_gaussian
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

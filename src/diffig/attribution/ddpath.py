@@ -3,7 +3,7 @@
 The authors released no code, and the mean and variance of their steps are not fully written down. What is known is
 kept: a path from Gaussian noise, moved by the reverse chain of a pretrained diffusion model under classifier guidance,
 rescaled so that it is centred on the explained image and its noise shrinks to 0, with an exponent of the scaling.
-`diffig.paths.denoising` says how this is done here. One thing differs on purpose: the paper guides by a classifier
+`diffig.paths.ddpath` says how this is done here. One thing differs on purpose: the paper guides by a classifier
 trained on noisy images; here the explained classifier guides, at the denoised image.
 """
 
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.diffusion.levels import ImageDenoiser
-from diffig.paths.denoising import DenoisingPath
+from diffig.integration.aggregate import Aggregation
+from diffig.integration.integrate import Integral
+from diffig.integration.quadrature import Nodes
+from diffig.paths.ddpath import DenoisingPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

@@ -7,18 +7,18 @@ from pathlib import Path as FilePath
 
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation
-from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Credit
-from diffig.diffusion.field_prior import FieldPrior
-from diffig.diffusion.spaces import FieldSpace
-from diffig.guidance import FieldPath, Guidance
-from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.integration.aggregate import Aggregation
+from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.integrate import Integral, integrate
+from diffig.integration.quadrature import Nodes
+from diffig.method import FieldPath, Guidance
+from diffig.method.field.prior import FieldPrior
+from diffig.method.field.space import FieldSpace
+from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.basis import Basis
 from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule
@@ -85,8 +85,8 @@ class FieldDiffIG(RegionalAttributor):
                 "guidance.proposals, guidance.nodes or guidance.stop"
             )
         self.space = FieldSpace(basis, schedule, n_knots, (int(grid[0]), int(grid[1])))
-        law = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
-        self.field = FieldPath(self.space, law, guidance, sample_steps, concentration, cell_size, learned)
+        loaded = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
+        self.field = FieldPath(self.space, loaded, guidance, sample_steps, concentration, cell_size, learned)
         options = {
             "credit": credit or Agreeing(p=2),
             "nodes": nodes,
@@ -107,7 +107,7 @@ class FieldDiffIG(RegionalAttributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         proposals = self.field.guidance.proposals
         count = self.n_paths * proposals
-        judged = Judged(images, baselines, targets, self.score)
+        judged = ExplainBatch(images, baselines, targets, self.score)
         path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
         repeated = candidates(targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)

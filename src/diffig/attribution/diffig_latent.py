@@ -13,18 +13,18 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.aggregate import Aggregation, aggregate
-from diffig.attribution.base import Judged, combine
-from diffig.attribution.integrate import Integral, integrate
-from diffig.attribution.quadrature import Nodes
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
-from diffig.diffusion.latent_prior import LatentPrior, Sampler
-from diffig.diffusion.latent_space import LatentSpace
-from diffig.guidance import Guidance
-from diffig.guidance.latent_path import LatentPath
-from diffig.guidance.learned_guidance import LearnedGuidance
+from diffig.integration.aggregate import Aggregation, aggregate
+from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.integrate import Integral, integrate
+from diffig.integration.quadrature import Nodes
+from diffig.method import Guidance
+from diffig.method.guidance.learned_guidance import LearnedGuidance
+from diffig.method.latent.path import LatentPath
+from diffig.method.latent.prior import LatentPrior, Sampler
+from diffig.method.latent.space import LatentSpace
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.generator import candidates
@@ -73,7 +73,7 @@ class LatentDiffIG(RegionalAttributor):
         credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
     ) -> None:
-        law = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
+        loaded = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
         guidance = energies or Guidance()
         spent = guidance.backward_images(sample_steps)
         if steps <= spent:
@@ -81,8 +81,8 @@ class LatentDiffIG(RegionalAttributor):
                 f"steps={steps} backward images do not pay for the {spent} gradients of the energies; raise steps, or "
                 "lower guidance.nodes, guidance.stop or method.sample_steps"
             )
-        space = LatentSpace(autoencoder, law.n_knots, ends=ends)
-        self.sequences = LatentPath(space, law, learned, guidance, sampler, sample_steps, concentration, clip)
+        space = LatentSpace(autoencoder, loaded.n_knots, ends=ends)
+        self.sequences = LatentPath(space, loaded, learned, guidance, sampler, sample_steps, concentration, clip)
         if aggregation == "best_guided" and not self.sequences.learned.active:
             raise ValueError(
                 "aggregation=best_guided ranks candidates by the learned guidance, and learned.lambda_faith and "
@@ -99,7 +99,7 @@ class LatentDiffIG(RegionalAttributor):
         return {**self.sequences.energies.strengths, **learned.strengths, "omega": learned.omega}
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        judged = Judged(images, baselines, targets, self.score)
+        judged = ExplainBatch(images, baselines, targets, self.score)
         repeated = candidates(targets, self.n_paths)
         with borrowed(self.sequences.space.autoencoder, images.device):
             path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
+from diffig.integration.integrate import Integral
+from diffig.integration.quadrature import Nodes
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
-from diffig.paths.latent_line import LatentLinePath
+from diffig.paths.eig import LatentLinePath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.banked import BankedAttributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -47,7 +47,7 @@ class ExpectedGradients(BankedAttributor):
         self.stratified = stratified
 
     def _weights(self, images: Tensor, bank: Tensor) -> Tensor:
-        """The law of references, `(B, N)` float64 on the CPU, rows that sum to 1."""
+        """The distribution of references, `(B, N)` float64 on the CPU, rows that sum to 1."""
         return torch.full((len(images), len(bank)), 1 / len(bank), dtype=torch.float64)
 
     def draws(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:

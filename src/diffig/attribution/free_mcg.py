@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
+from diffig.diffusion.ensemble import covariance_gradient, own_terms, residual
 from diffig.diffusion.levels import ImageDenoiser, denoise, nearest_level, noised, share
-from diffig.guidance.ensemble import covariance_gradient, own_terms, residual
+from diffig.integration.integrate import Integral
 from diffig.paths.generator import candidates
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

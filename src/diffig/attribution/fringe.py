@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
 from diffig.credit import Credit, as_credit
-from diffig.paths.fisher_rao import FisherRaoWalk
+from diffig.integration.integrate import Integral
+from diffig.paths.fringe import FisherRaoWalk
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

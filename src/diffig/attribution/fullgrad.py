@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from diffig.attribution.backward_rules import check_plain, is_signal
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 
 LAYERS = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear")

@@ -10,11 +10,11 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
 from diffig.credit import Credit, Rule
-from diffig.paths.geodesic import GeodesicPath
+from diffig.integration.quadrature import Nodes
+from diffig.paths.geodesic_ig import GeodesicPath
 from diffig.scores import ScoreFunction
 
 

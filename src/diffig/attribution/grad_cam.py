@@ -10,9 +10,9 @@ from torch.nn.functional import interpolate
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.feature_map import features_and_gradient
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
 from diffig.checks import check_choice
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

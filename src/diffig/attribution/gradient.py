@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from diffig.attribution.backward_rules import back_signal
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from diffig.attribution.backward_rules import back_signal
 from diffig.attribution.grad_cam import GradCAM
 from diffig.attribution.guided_backprop import guided
-from diffig.attribution.integrate import Integral
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 
 

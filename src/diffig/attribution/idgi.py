@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
+from diffig.integration.aggregate import Aggregation
+from diffig.integration.quadrature import Nodes
 from diffig.paths.generator import PathGenerator
 from diffig.paths.straight import StraightPath
 from diffig.scores import ScoreFunction

@@ -1,6 +1,6 @@
 """IG2 (Zhuo and Ge 2024): integration along a path to a counterfactual, made with images of other classes.
 
-Notation: path `x_0 = x, ..., x_T` of a reference, see `diffig.paths.counterfactual`; its attribution is
+Notation: path `x_0 = x, ..., x_T` of a reference, see `diffig.paths.ig2`; its attribution is
 `sum_k grad F((x_k + x_{k+1}) / 2) (x_k - x_{k+1})`, which sums to `F(x) - F(x_T)`; the mean over references is taken.
 """
 
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.banked import BankedAttributor
-from diffig.attribution.integrate import Integral
 from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline, Dataset
 from diffig.checks import check_at_least
 from diffig.credit import Credit, as_credit
-from diffig.paths.counterfactual import GradPath
+from diffig.integration.integrate import Integral
+from diffig.paths.ig2 import GradPath
 from diffig.paths.representation import represent
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.attribution.lrp_layers import Layer, input_bounds
 from diffig.attribution.relevance import Relevance
 from diffig.baselines import Baseline
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

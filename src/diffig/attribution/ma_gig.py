@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from diffig.attribution.guided_ig import GuidedIntegratedGradients
-from diffig.attribution.integrate import Integral
+from diffig.attribution.gig import GuidedIntegratedGradients
 from diffig.baselines import Baseline
 from diffig.credit import Credit
+from diffig.integration.integrate import Integral
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
-from diffig.paths.latent_greedy import LatentGreedyPath, Partial
+from diffig.paths.ma_gig import LatentGreedyPath, Partial
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.integrate import Integral
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
+from diffig.integration.integrate import Integral
+from diffig.integration.quadrature import Nodes
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import Ends
-from diffig.paths.latent_geodesic import LatentGeodesicPath, Sweep
+from diffig.paths.mig import LatentGeodesicPath, Sweep
 from diffig.paths.path import Path
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

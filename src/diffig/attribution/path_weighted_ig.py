@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
-from diffig.attribution.quadrature import scores
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
 from diffig.credit import Credit, as_credit
+from diffig.integration.integrate import Integral
+from diffig.integration.quadrature import scores
 from diffig.paths.straight import StraightPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -32,8 +32,8 @@ class PathWeightedIG(Attributor):
     Args:
         score, baseline, seed: as in `Attributor`.
         steps: gradients for each image.
-        p, q: of the Beta law on the line; 1 and 1 are even, a large `p` looks near the image, a large `q` near the
-            baseline.
+        p, q: of the Beta distribution on the line; 1 and 1 are even, a large `p` looks near the image, a large `q`
+            near the baseline.
         sampled: the sampled form.
         credit: how cells are divided among the features before they are weighted, an object of `diffig.credit` or its
             name; the gradient is that of the cell's middle. Gradient times step where none is given.
@@ -61,7 +61,7 @@ class PathWeightedIG(Attributor):
         self.p, self.q, self.sampled = float(p), float(q), sampled
 
     def weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return what each of the cells weighs, its mean of `w`, and how much of the law it holds, both `(steps,)`."""
+        """Return what each of the cells weighs, its mean of `w`, and how much probability it holds, both `(steps,)`."""
         from scipy.special import betainc  # heavy
 
         edges = np.linspace(0, 1, self.steps + 1)

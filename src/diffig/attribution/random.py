@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.checks import check_images, check_indices, check_pixel_range
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 
 

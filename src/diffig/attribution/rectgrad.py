@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from diffig.attribution.backward_rules import back_signal
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

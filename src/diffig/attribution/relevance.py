@@ -83,7 +83,7 @@ class Relevance(TorchFunctionMode):
         return output
 
     def check(self, signal: Tensor) -> None:
-        """Return nothing; raise where a signal was made by something that hid how, and has new values."""
+        """Raise where a signal was made by something that hid how, and has new values."""
         if signal.is_leaf or signal in self.made:
             return
         custom, last = isinstance(signal.grad_fn, BackwardCFunction), self.latest

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.attribution.walk import Walk
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least, check_choice
 from diffig.credit import Credit, as_credit
-from diffig.paths.greedy_pixels import GreedyPixelPath
+from diffig.integration.integrate import Integral
+from diffig.paths.samp import GreedyPixelPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

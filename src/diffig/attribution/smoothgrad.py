@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -36,6 +36,7 @@ class SmoothGrad(Attributor):
     """
 
     name = "smoothgrad"
+    asks_baseline = False
 
     def __init__(
         self,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from diffig.attribution.base import PathAttributor
-from diffig.attribution.quadrature import Nodes
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
-from diffig.paths.spectral import Gate, Pattern, SpectralPath
+from diffig.integration.quadrature import Nodes
+from diffig.paths.spectral_ig import Gate, Pattern, SpectralPath
 from diffig.scores import ScoreFunction
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from diffig.attribution.aggregate import Aggregation
 from diffig.attribution.base import PathAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
+from diffig.integration.aggregate import Aggregation
 from diffig.paths.stick_breaking import StickBreakingPath
 from diffig.scores import ScoreFunction
 

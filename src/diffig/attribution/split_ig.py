@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
-from diffig.attribution.quadrature import scores
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
 from diffig.credit import Credit, Riemann, as_credit
+from diffig.integration.integrate import Integral
+from diffig.integration.quadrature import scores
 from diffig.paths.straight import StraightPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     """Explain `cfg.image` and leave pictures, attributions and a summary in the output folder."""
 
     def task(cfg: DictConfig) -> None:
-        from diffig.evaluation.explain import explain  # seconds of imports, after --help and --cfg
+        from diffig.explain.run import explain  # seconds of imports, after --help and --cfg
 
         print(explain(cfg, [with_method(name) for name in cfg.methods or []]))
 

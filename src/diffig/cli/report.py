@@ -20,7 +20,7 @@ from diffig.config import CONF_DIR
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from diffig.evaluation.report import Comparison
+    from diffig.report import Comparison
 
 
 @interruptible
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
         raise SystemExit("diffig-report: runs is not set; say which results to read, for example runs=outputs/evaluate")
     from rich.console import Console
 
-    from diffig.evaluation.report import build_report
+    from diffig.report import build_report
 
     runs = OmegaConf.to_container(cfg.runs) if OmegaConf.is_list(cfg.runs) else cfg.runs
     try:
@@ -64,7 +64,7 @@ def main(cfg: DictConfig) -> None:
         print(path)
     if cfg.logger:
         from diffig.cli.launch import quiet
-        from diffig.evaluation.dashboard import send_report
+        from diffig.report.dashboard import send_report
 
         quiet()
         cfg.dirs.output = str(report.folder)
@@ -77,7 +77,7 @@ def terminal_table(comparison: Comparison, most: int = 20) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from diffig.evaluation.report.wording import cell, estimate
+    from diffig.report.wording import cell, estimate
 
     ranked = comparison.ranked[comparison.metric]
     arrow = comparison.arrows[comparison.metric]

@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> float | None:
     """Train what `cfg.module` describes; return the validation loss for a sweeper to minimise."""
 
     def task(cfg: DictConfig) -> float | None:
-        from diffig.training import train  # seconds of imports, after --help and --cfg have had their chance
+        from diffig.training.run import train  # seconds of imports, after --help and --cfg have had their chance
 
         loss = train(cfg)
         print(f"checkpoints and weights: {cfg.dirs.output}")

@@ -1,4 +1,4 @@
-"""Training of a path model: denoising of paths drawn from the stick-breaking law, in whatever space."""
+"""Training of a path model: denoising of paths drawn from the stick-breaking distribution, in whatever space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diffig.optimisation import adamw_with_cosine
 
 
 class PathDiffusion(LightningModule):
-    """Learns the law of paths (Ho, Jain and Abbeel 2020). It draws nothing itself: noise and times lie in the batch.
+    """Learns a distribution of paths (Ho, Jain and Abbeel 2020). It draws nothing: noise and times lie in the batch.
 
     Args:
         prior: the denoiser with its noise schedule; `FieldPrior` or `LatentPrior`.
@@ -47,7 +47,7 @@ class PathDiffusion(LightningModule):
         return loss
 
     def validation_step(self, batch: PathBatch, batch_index: int) -> None:
-        """Log the loss on fixed noise and how far samples are from the law."""
+        """Log the loss on fixed noise and how far samples are from the distribution."""
         self.log("val/loss", self.prior.loss(batch), prog_bar=True, sync_dist=True)
         errors, samples = self.prior.check(batch, self.sample_steps)
         for name, value in errors.items():

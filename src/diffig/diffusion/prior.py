@@ -1,4 +1,4 @@
-"""What every trained law of paths has: a denoiser, a noise schedule, a loss, and one file that holds it all."""
+"""What every trained prior over paths has: a denoiser, a noise schedule, a loss, and one file that holds it all."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class PathPrior(nn.Module, ABC):
         denoiser: predicts from `(noisy, times, *arguments)`; its `config` builds it again.
         prediction: `v` or `epsilon`.
         noise: the schedule.
-        facts: what the file should tell about the law and the training.
+        facts: what the file should tell about the distribution and the training.
     """
 
     TRAIN_WITH: ClassVar[str]
-    """The command that trains such a law, for messages."""
+    """The command that trains such a prior, for messages."""
 
     def __init__(
         self, denoiser: nn.Module, prediction: Prediction, noise: NoiseSchedule, facts: dict[str, Any] | None = None
@@ -70,7 +70,7 @@ class PathPrior(nn.Module, ABC):
 
     @abstractmethod
     def check(self, batch: PathBatch, n_steps: int) -> tuple[dict[str, Tensor], Tensor]:
-        """Return errors of samples against the law by name (scalars), and the samples, shaped like `batch["clean"]`."""
+        """Return errors of samples by name (scalars), and the samples, shaped like `batch["clean"]`."""
 
     @torch.no_grad()
     def clean(self, noisy: Tensor, time: Tensor, *arguments: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ def ddim(
         schedule: of the noise.
         n_steps: `S`, calls of the denoiser and of the guidance.
         shift, push: guidance; None leaves the sample bit for bit alone. `push` gets half of the variance that `ddpm`
-            has: without fresh noise that is what moves the law as far (Song et al. 2021, the probability flow).
+            has: without fresh noise that moves the distribution as far (Song et al. 2021, the probability flow).
         order: 1 is DDIM, 2 corrects it.
     """
     check_at_least(n_steps, 1, "n_steps", "denoising steps")

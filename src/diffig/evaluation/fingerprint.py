@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from diffig.diffusion.field_prior import SHIPPED
+from diffig.method.field.prior import SHIPPED
 
 # Counted where something uses them: datasets, methods and baselines are taken with their interpolations resolved.
 INGREDIENTS = (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from omegaconf import DictConfig
 
-from diffig.evaluation.dashboard import Shown, send
 from diffig.evaluation.gallery import save_gallery
+from diffig.evaluation.media import Shown, send
 from diffig.evaluation.rows import RowStore
 from diffig.io import write_json, write_text
 

@@ -12,21 +12,21 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Subset
 
 from diffig.config import build
-from diffig.evaluation.dashboard import build_logger
-from diffig.evaluation.environment import environment
+from diffig.evaluation.duplicate_run import find_duplicate, in_sweep, marked, reuse_rows
 from diffig.evaluation.explainer import Explainer
-from diffig.evaluation.facts import facts_of
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
-from diffig.evaluation.metric_facts import write_facts
+from diffig.evaluation.metric_info import write_metric_info
 from diffig.evaluation.preparation import explain_with, prepare
-from diffig.evaluation.progress import in_terminal, progress
 from diffig.evaluation.rows import RowStore
+from diffig.evaluation.run_columns import run_columns
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
-from diffig.evaluation.twins import find_twin, in_sweep, marked, take_over
 from diffig.evaluation.writer import RowWriter
 from diffig.io import write_json, write_text
+from diffig.tracking.environment import environment
+from diffig.tracking.identity import build_logger
+from diffig.tracking.progress import in_terminal, progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,10 +45,10 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     mark, thumbnails = fingerprint(cfg), ThumbnailStore(output, cfg.thumbnails)
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_json(output / "environment.json", environment())
-    twin = find_twin(output, mark) if in_sweep() else None
-    if twin is not None:
-        log.info("same evaluation as %s: its rows are taken over", twin)
-        return take_over(twin, output)
+    duplicate = find_duplicate(output, mark) if in_sweep() else None
+    if duplicate is not None:
+        log.info("same evaluation as %s: its rows are taken over", duplicate)
+        return reuse_rows(duplicate, output)
     datamodule, classifier = prepare(cfg)
     attributor = explain_with(cfg, datamodule, classifier)
     positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
@@ -57,14 +57,14 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
     metrics = build(cfg.metrics)
     store = RowStore(output, mark)
-    facts = facts_of(cfg, attributor, datamodule.name)
+    facts = run_columns(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
     shown = set(indices[: cfg.pictures])
     watchers = [RowWriter(store, shown, thumbnails), *progress()]
     trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=in_terminal())
     if trainer.is_global_zero:
         store.prepare()
-        write_facts(output, metrics.describe())
+        write_metric_info(output, metrics.describe())
     trainer.strategy.barrier()
     done = store.done()
     if done:

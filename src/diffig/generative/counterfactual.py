@@ -1,6 +1,6 @@
 """Counterfactual images by FreeMCG (Kim et al., CVPR 2025): what would have to change for another class to be seen.
 
-Notation of `diffig.diffusion.levels` and `diffig.guidance.ensemble`. `K` particles are noised to a share `strength` of
+Notation of `diffig.diffusion.levels` and `diffig.diffusion.ensemble`. `K` particles are noised to a share `strength` of
 the levels and denoised step by step (`eta = 1`). Each step from level `t` to `s` adds
 `sqrt(a_t a_s) (step g - proximity l)` with `g = C_xf (e_c - p_k)`, `l = sign(x_k - x)`, both with the norm of the
 particle's noise. The last step is left unguided, so that what comes out has been denoised; the result is the mean.
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from diffig.checks import check_at_least, check_images, check_indices, check_pixel_range, check_targets
+from diffig.diffusion.ensemble import covariance_gradient, own_terms, residual
 from diffig.diffusion.levels import CLEAN, ImageDenoiser, denoise, implied_noise, ladder, noised, reverse_step, share
-from diffig.guidance.ensemble import covariance_gradient, own_terms, residual
 from diffig.paths.generator import candidates
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction

@@ -188,7 +188,7 @@ class AutoencoderTraining(LightningModule):
         """Write `output/autoencoder/` and return that folder; call it after fitting.
 
         The latent statistics are measured here, on at most 2048 training images, and not while fitting: a moving
-        average of weights (diffig.diffusion.ema) takes their place at the end of fitting and leaves buffers alone.
+        average of weights (diffig.training.ema) takes their place at the end of fitting and leaves buffers alone.
         Facts get how well validation images are reconstructed.
         """
         self.autoencoder.eval()

@@ -1,6 +1,12 @@
-"""Guided sampling of paths: what a user wants of a path, and how it bends the samples."""
+"""The old place of `diffig.method`, for one minor version; the modules that lay here are found through `moved.py`."""
 
-from diffig.guidance.field_path import FieldPath
-from diffig.guidance.guidance import Guidance
+import warnings
+
+from diffig.method import FieldPath, Guidance
+from diffig.moved import UNTIL
 
 __all__ = ["FieldPath", "Guidance"]
+
+warnings.warn(
+    f"diffig.guidance is diffig.method now; the old name goes with diffig {UNTIL}", DeprecationWarning, stacklevel=2
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 
 
 class Completeness(Metric):

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_choice
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 from diffig.metrics.masking import Interval, Readout, order_of, pixel_map, ranks_of, read_masked
 from diffig.metrics.replacement import Space, black, blur, dataset_mean, kept_mean
 

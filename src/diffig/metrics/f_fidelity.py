@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from diffig.checks import check_at_least, check_choice
 from diffig.classifiers.checkpoint import load_weights
-from diffig.metrics.base import Explained, Measured, Metric, check_classes
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained, check_classes
 from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of, read
 from diffig.metrics.replacement import dataset_mean
 from diffig.randomness import Streams

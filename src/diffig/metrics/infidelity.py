@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.metrics.base import Explained, Measured, Metric, check_classes
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained, check_classes
 
 
 class Infidelity(Metric):

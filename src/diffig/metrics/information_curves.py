@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least, check_choice
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 from diffig.metrics.image_information import MEASURES, Information
 from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of, read
 from diffig.metrics.pull_push import pull_push

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least, check_choice
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 from diffig.metrics.mas import aligned_curve, mass_shown
 from diffig.metrics.masking import Reduce, order_of, pixel_map, ranks_of, read_masked
 from diffig.metrics.replacement import black, blur, dataset_mean

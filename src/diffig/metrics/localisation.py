@@ -11,7 +11,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 from diffig.metrics.masking import order_of
 
 INSIDE, IGNORED = 1, 255

@@ -1,4 +1,4 @@
-"""Rank what an attribution names, take ranks out of the image, read the classifier: what perturbation metrics share."""
+"""What perturbation metrics share: features ranked by attribution, removed by rank, and the score of what is left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from diffig.metrics.base import check_classes
+from diffig.metrics.explained import check_classes
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

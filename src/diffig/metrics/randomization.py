@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from diffig.checks import check_choice
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 from diffig.metrics.masking import pixel_map
 from diffig.metrics.reinitialised import layers_of, reinitialised
 from diffig.metrics.similarity import hog, spearman, ssim

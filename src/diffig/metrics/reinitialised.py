@@ -33,8 +33,8 @@ def reinitialised(classifier: nn.Module, layers: Collection[str], order: list[st
     """Return a copy of the classifier in which the named layers have random parameters.
 
     A layer that knows how (`reset_parameters`) starts as it would in a new network; parameters of any other are drawn
-    from a normal law with their mean and standard deviation. Running statistics are reset with their layer. A layer's
-    numbers depend on seed and place alone, not on the other layers, the device or torch's global randomness.
+    from a normal distribution with their mean and standard deviation. Running statistics are reset with their layer. A
+    layer's numbers depend on seed and place alone, not on the other layers, the device or torch's global randomness.
 
     Args:
         classifier: left as it came.

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from diffig.checks import check_choice
-from diffig.metrics.base import Explained, Measured, Metric, check_classes
+from diffig.metrics.base import Measured, Metric
 from diffig.metrics.diffid import removals
+from diffig.metrics.explained import Explained, check_classes
 from diffig.metrics.linear_imputation import linear_imputation
 from diffig.metrics.masking import Readout, Reduce, order_of, pixel_map, ranks_of, read
 from diffig.randomness import Streams

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 from diffig.randomness import Streams
 
 

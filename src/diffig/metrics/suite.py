@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from diffig.metrics.base import Explained, Facts, Measured, Metric
+from diffig.metrics.base import Measured, Metric, MetricInfo
+from diffig.metrics.explained import Explained
 
 
 class MetricSuite:
@@ -38,7 +39,7 @@ class MetricSuite:
         """The x-axis of each curve, by the curve's name."""
         return {name: metric.axis for metric in self.metrics.values() for name in metric.curve_names}
 
-    def describe(self) -> list[Facts]:
+    def describe(self) -> list[MetricInfo]:
         """Return one line of facts (name, direction, range, family, wording, sensitivities, cost) for each name."""
         return [facts for metric in self.metrics.values() for facts in metric.describe()]
 

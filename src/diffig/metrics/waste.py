@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 import torch
 
-from diffig.metrics.base import Explained, Measured, Metric
+from diffig.metrics.base import Measured, Metric
+from diffig.metrics.explained import Explained
 
 
 class Waste(Metric):

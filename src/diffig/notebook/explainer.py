@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.checks import check_options
+from diffig.integration.integrate import Integral
 from diffig.notebook.estimate import Estimate, estimated
 from diffig.notebook.options import Preset, check_captum, recipe_of
 from diffig.notebook.progress import tracked

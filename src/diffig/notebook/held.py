@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from diffig.attribution.base import Attributor
-from diffig.attribution.integrate import Integral
 from diffig.baselines import Baseline, Constant
+from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 

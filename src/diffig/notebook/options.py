@@ -82,7 +82,7 @@ def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) ->
 
 
 def check_captum(options: Mapping[str, Any], method: str) -> None:
-    """Return nothing; raise where `attribute` was given a word of Captum's that means something else here."""
+    """Raise where `attribute` was given a word of Captum's that means something else here."""
     for name, advice in CAPTUM.items():
         if name in options:
             raise ValueError(f"{method} takes no {name} in attribute; {advice}")

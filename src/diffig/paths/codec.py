@@ -75,7 +75,7 @@ def pull_back(codec: Codec, latents: Tensor, covectors: Tensor, chunk_size: int 
 
 
 def check_decoded(images: Tensor, image_shape: torch.Size) -> None:
-    """Return nothing; raise where a decoder's images are not those of the path."""
+    """Raise where a decoder's images are not those of the path."""
     if images.shape[1:] != image_shape:
         raise ValueError(
             f"the decoder makes images {tuple(images.shape[1:])} and the path's are {tuple(image_shape)}"

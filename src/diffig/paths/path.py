@@ -18,8 +18,9 @@ from diffig.checks import check_at_least, check_images, check_like
 class Path(ABC):
     """A batch of piecewise linear paths from `baselines` to `images`, both `(B, C, H, W)`.
 
-    `intended` are the baselines and images that a path was meant to join, where its own ends are others: what is
-    integrated along it is then complete for the wrong two images, and its gap is measured against the right ones.
+    `intended` are the baselines and images asked for, where the path starts and ends elsewhere because a decoder does
+    not return them exactly. The integral sums to the score's change between the path's own ends; the completeness gap
+    is measured against the change between the intended ones.
     """
 
     intended: tuple[Tensor, Tensor] | None = None

@@ -19,8 +19,8 @@ class Schedule:
     Args:
         order: `together`, `coarse_first` or `fine_first`.
         overlap: `w` in [0, 1], the share of a window that it has in common with the next.
-        power: above 1 crowds the starts at the beginning of the path, below 1 at its end; the first and the last stay.
-            `overlap` is exact at 1; far from it nothing may move between two windows.
+        power: above 1 moves the windows' starts towards the beginning of the path, below 1 towards its end; the first
+            and the last stay. Windows overlap by exactly `overlap` at 1 only; far from 1 no band may move for a while.
     """
 
     def __init__(self, order: str = "coarse_first", overlap: float = 0.4, power: float = 1.0) -> None:

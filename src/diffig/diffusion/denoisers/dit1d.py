@@ -79,7 +79,7 @@ class Trunk(nn.Module, ABC):
         dim: numbers in each.
         size: `tiny | small | base`, what width, depth and heads are where they are not given.
         width, depth, heads: of the transformer.
-        concentration_input: whether the network is told the concentration of the law.
+        concentration_input: whether the network is told the concentration of the distribution.
     """
 
     def __init__(
@@ -154,8 +154,8 @@ class DiT1D(Trunk):
 
     To what the tokens say it adds `M z`, with `z` the noisy sequence and `M` `(L, L)` linear in the condition. Noise
     fills all `dim` numbers of a point while tokens carry `width`; with `width < dim` no noise could be predicted
-    without a way around the tokens. `M z` is the best linear prediction for paths whose coordinates share one law, the
-    given ends included. Arguments as for `Trunk`.
+    without a way around the tokens. `M z` is the best linear prediction for paths whose coordinates share one
+    distribution, the given ends included. Arguments as for `Trunk`.
     """
 
     def add_head(self, length: int, dim: int) -> None:
@@ -169,7 +169,7 @@ class DiT1D(Trunk):
         Args:
             noisy: paths at noise level `times`.
             times: `(N,)` in [0, 1].
-            concentration: `(N,)` of the law; only where the network was built for it.
+            concentration: `(N,)` of the distribution; only where the network was built for it.
         """
         tokens, condition = self.read(noisy, times, concentration)
         mixing = self.mixing(condition).view(-1, noisy.shape[1], noisy.shape[1])

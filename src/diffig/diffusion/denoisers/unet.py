@@ -47,7 +47,7 @@ class FieldUNet(nn.Module):
         Args:
             noisy: fields at noise level `times`.
             times: `(N,)` in [0, 1].
-            concentration, cell_size: `(N,)` of the law; cells in grid places.
+            concentration, cell_size: `(N,)` of the distribution; cells in grid places.
         """
         law = torch.stack([concentration.log(), cell_size.log()], 1).to(noisy)
         prediction: Tensor = self.net(noisy, times * 1000, class_labels=self.law(law), return_dict=False)[0]

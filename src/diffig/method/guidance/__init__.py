@@ -1,0 +1,1 @@
+"""What bends sampled paths: energies, and networks that have learned the quality of a path from labels."""

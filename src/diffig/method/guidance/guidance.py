@@ -1,0 +1,153 @@
+"""Several energies at once, each with its own strength."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from diffig.checks import check_at_least, check_choice
+from diffig.integration.retention import Fill, Unit
+from diffig.method.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
+from diffig.scores import ScoreFunction
+
+Kept = Literal["mean", "consensus", "best_mixture"]
+
+
+class Guidance:
+    """How sampled paths are bent towards what the user wants.
+
+    Two means, both at inference time. *Energies* shift the predicted clean field at each denoising step; a strength is
+    the root mean square shift in standard deviations of the stick-breaking distribution, 0 turns an energy off, a
+    negative one asks for the opposite. *Proposals* are samples of one path, of which is kept what they agree on, their
+    mean, or the mixture with the best retention: DiffIG's faithfulness as a criterion instead of a trained network, for
+    forward passes only.
+
+    Args:
+        faithfulness: mean score along the path.
+        waste: less attribution mass spent.
+        complexity: less entropy of |A|.
+        smoothness: less total variation of the field.
+        region: the user's mask moves first (negative: last).
+        nodes: classifier gradients for each path and denoising step; `waste` and `complexity` need 2.
+        start, stop: the share of the denoising steps during which energies act.
+        proposals: samples for each path; 1 takes the first as it is.
+        keep: what is kept of them: their `mean`, their `consensus` (see `aggregate`), or the
+            `best_mixture`, which is judged.
+        units: features removed when attributions are judged, `element` and/or `pixel`.
+        fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `retention`.
+    """
+
+    def __init__(
+        self,
+        faithfulness: float = 0.0,
+        waste: float = 0.0,
+        complexity: float = 0.0,
+        smoothness: float = 0.0,
+        region: float = 0.0,
+        nodes: int = 2,
+        start: float = 0.0,
+        stop: float = 0.5,
+        proposals: int = 1,
+        keep: Kept = "mean",
+        units: Sequence[Unit] = ("element", "pixel"),
+        fill: Fill = "kept_mean",
+    ) -> None:
+        strengths = {
+            "faithfulness": faithfulness,
+            "waste": waste,
+            "complexity": complexity,
+            "smoothness": smoothness,
+            "region": region,
+        }
+        for name, strength in strengths.items():
+            if not math.isfinite(strength):
+                raise ValueError(f"guidance.{name}={strength} must be a finite number; 0 turns it off")
+        if not 0 <= start < stop <= 1:
+            raise ValueError(f"guidance.start={start} and guidance.stop={stop} must satisfy 0 <= start < stop <= 1")
+        if nodes < 2 and (waste or complexity):
+            raise ValueError(
+                f"guidance.nodes={nodes} sees one piece, whose waste is fixed; waste and complexity need 2"
+            )
+        if not units or any(unit not in get_args(Unit) for unit in units):
+            raise ValueError(f"guidance.units={list(units)} must name some of {list(get_args(Unit))}")
+        self.strengths = {name: float(strength) for name, strength in strengths.items()}
+        self.nodes = check_at_least(nodes, 1, "guidance.nodes", "classifier gradients for each denoising step")
+        self.proposals = check_at_least(proposals, 1, "guidance.proposals", "samples for each path; 1 judges nothing")
+        check_choice(fill, Fill, "guidance.fill")
+        check_choice(keep, Kept, "guidance.keep")
+        self.keep: Kept = keep
+        self.start, self.stop, self.units, self.fill = start, stop, tuple(units), fill
+
+    @property
+    def active(self) -> dict[str, float]:
+        """The energies with a strength other than 0."""
+        return {name: strength for name, strength in self.strengths.items() if strength != 0}
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether any active energy asks the classifier."""
+        return any(name in NEEDS_GRADIENTS for name in self.active)
+
+    def acts(self, step: int, n_steps: int) -> bool:
+        """Return whether energies act at denoising step `step` of `n_steps`."""
+        return bool(self.active) and self.start <= step / n_steps < self.stop
+
+    def backward_images(self, n_steps: int) -> int:
+        """Return the backward images that `n_steps` denoising steps cost for each sample."""
+        acting = sum(self.acts(step, n_steps) for step in range(n_steps))
+        return acting * self.nodes if self.needs_gradients else 0
+
+    def view(
+        self,
+        at: Callable[[Tensor], Tensor],
+        length: float,
+        progress: Tensor,
+        step: int,
+        score: ScoreFunction,
+        targets: Tensor,
+        region: Tensor | None = None,
+    ) -> PathView:
+        """Return `N` paths as energies see them, with a classifier gradient in each piece where one is needed.
+
+        Args:
+            at: positions `(N, K)` in [0, `length`] to points `(N, K, C, H, W)` of the paths, with graph.
+            length: of the positions.
+            progress: `(N, bands, T + 1, h, w)`, with graph.
+            step: denoising step; nodes lie elsewhere in each piece at each step (golden ratio), so that together the
+                steps see the whole path.
+            score, targets: what is explained.
+            region: `(N, 1, H, W)` mask in [0, 1].
+        """
+        where = (0.5 + step * 0.6180339887) % 1
+        pieces = torch.arange(self.nodes + 1, device=progress.device, dtype=progress.dtype)
+        places = torch.cat([pieces, pieces[:-1] + where]) * (length / self.nodes)
+        points, nodes = at(places.expand(len(progress), -1)).split([self.nodes + 1, self.nodes], 1)
+        if self.needs_gradients:
+            asked = nodes.detach().flatten(0, 1)
+            values, gradients = score.value_and_grad(asked, targets.repeat_interleave(self.nodes))
+            values, gradients = values.view(-1, self.nodes), gradients.view_as(nodes)
+        else:
+            values, gradients = nodes.new_zeros(nodes.shape[:2]), torch.zeros_like(nodes)
+        mask = (
+            None
+            if region is None
+            else adaptive_avg_pool2d(region.to(progress), (progress.shape[-2], progress.shape[-1]))
+        )
+        return PathView(progress, points, nodes, values, gradients, mask)
+
+    def shift(self, view: PathView, field: Tensor) -> Tensor:
+        """Return what to add to `field` `(N, ...)`.
+
+        Args:
+            view: the path that `field` stands for, with its graph.
+            field: the predicted clean field, a leaf of that graph.
+        """
+        total = torch.zeros_like(field)
+        for name, strength in self.active.items():
+            total += strength * direction(ENERGIES[name](view), field)
+        return total

@@ -1,0 +1,130 @@
+"""All comparisons of the runs found, written as files and as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from diffig.evaluation.metric_info import read_metric_info
+from diffig.io import write_text
+from diffig.report.comparison import Comparison, compare
+from diffig.report.files import output_folder, write_tables
+from diffig.report.page import render
+from diffig.report.reading import curves_of, once_each, read_curves, read_rows
+from diffig.report.runs import Failure, Found, find_runs
+from diffig.report.settings import COMPARISON, label_settings
+from diffig.report.wording import HEADLINES, as_said, judges_methods
+
+FORMATS = ("md", "csv", "tex", "html", "pdf")
+
+
+class Report(NamedTuple):
+    """Paths of what was written, the comparisons it shows, and the names of the sweeps that its rows are from."""
+
+    html: Path | None
+    files: list[Path]
+    comparisons: list[Comparison]
+    failures: list[Failure]
+    notices: list[str]
+    folder: Path
+    sweeps: list[str]
+
+
+def build_report(
+    runs: str | Path | Sequence[str | Path],
+    reference: str | None = None,
+    headline: str | None = None,
+    output: str | Path | None = None,
+    formats: Sequence[str] = ("md", "csv", "tex", "html"),
+    n: int = 10_000,
+    seed: int = 0,
+    pair: Sequence[str] | None = None,
+) -> Report:
+    """What was written where, with all tables as data frames.
+
+    Args:
+        runs: a folder, a list of folders or a glob, searched recursively for ``rows.parquet``.
+        reference: method or setting everything is compared with; a method stands for its best setting.
+        headline: the metric that decides the ranking; by default `diffid`, and where rows have none (as under the
+            authors' protocol) `diffid_normalised`.
+        output: folder to write into; by default the searched folder, or ``outputs/report`` if there are several.
+        formats: any of ``md csv tex html pdf``.
+        n: resamples of bootstrap and permutation test.
+        seed: of both.
+        pair: two methods or settings to compare in every metric.
+
+    Raises:
+        FileNotFoundError: no rows.
+        ValueError: an unknown format, headline or reference; rows that contradict each other.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ValueError(f"formats={unknown} unknown; choose from {', '.join(FORMATS)}.")
+    if pair is not None and len(pair) != 2:
+        raise ValueError(f"compare={list(pair)} must name two methods or settings, as in compare=spi,ig.")
+    found = find_runs(runs)
+    with as_said(read_metric_info(file.parent for file in found.row_files)):
+        return _build(found, reference, headline, output, formats, n, seed, pair)
+
+
+def _build(
+    found: Found,
+    reference: str | None,
+    headline: str | None,
+    output: str | Path | None,
+    formats: Sequence[str],
+    n: int,
+    seed: int,
+    pair: Sequence[str] | None,
+) -> Report:
+    """The report of the runs found, their metrics read as they say."""
+    rows, notices = read_rows(found.row_files)
+    metrics = sorted(rows["metric"].unique())
+    if headline is not None and headline not in metrics:
+        raise ValueError(f"headline={headline!r} was not measured in these runs; choose one of: {', '.join(metrics)}.")
+    if headline is not None and not judges_methods(headline):
+        raise ValueError(f"headline={headline!r} describes images or classifier and ranks no methods; choose another.")
+    if headline is None and not set(HEADLINES) & set(metrics):
+        raise ValueError(f"{HEADLINES[0]} was not measured; set headline=... to one of: {', '.join(metrics)}.")
+    protocols = sorted(set(rows["protocol"]))
+    if len(protocols) > 1:
+        named = ", ".join(protocol or "unnamed" for protocol in protocols)
+        notices.append(
+            f"These runs follow {len(protocols)} protocols ({named}). Each has tables of its own: images, quadrature"
+            " and metrics differ, so numbers of one do not compare with numbers of another."
+        )
+    draw = bool({"html", "pdf"} & set(formats))
+    curves = read_curves(found.row_files, rows) if draw else None
+    comparisons, refused = [], []
+    groups = list(rows.groupby(COMPARISON, sort=True))
+    for (dataset, classifier, protocol), own in groups:
+        name = f"{dataset} · {classifier}" + (f" · protocol {protocol}" if protocol else "")
+        measured = set(own["metric"])
+        metric = headline or next((known for known in HEADLINES if known in measured), HEADLINES[0])
+        if metric not in measured:
+            notices.append(f"{name} has no rows of {metric} and is left out.")
+            continue
+        own, once = once_each(own, metric)
+        if once:
+            notices.append(f"{name}: {', '.join(once)} gave the same with several baselines and count once.")
+        own = own.assign(setting=label_settings(own))
+        own_curves = curves_of(curves, own)
+        try:
+            comparisons.append(
+                compare(name, own, own_curves, metric, reference, n, seed, draw, (pair[0], pair[1]) if pair else None)
+            )
+        except LookupError as error:
+            refused.append(str(error.args[0]))
+            notices.append(f"{name} is left out: {error.args[0]}")
+    if not comparisons:
+        raise ValueError(refused[0])
+    folder = output_folder(output, found)
+    files = write_tables(folder, comparisons, formats)
+    html = None
+    if "html" in formats:
+        html = folder / "report.html"
+        write_text(html, render(comparisons, found, rows, notices, n, seed))
+        files.append(html)
+    sweeps = sorted({str(name) for name in rows["sweep"].dropna() if name}) if "sweep" in rows else []
+    return Report(html, files, comparisons, found.failures, notices, folder, sweeps)
