@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.checks import check_images, check_targets
+from diffig.precision import set_aside
 from diffig.scores import ScoreFunction
 
 Direction = Literal["higher", "lower", "none"]
@@ -212,8 +213,12 @@ class Metric(ABC):
         """Values and curves of every image; read `explained.maps`, in which nothing is NaN."""
 
     def measure(self, explained: Explained) -> Measured:
-        """Return values and curves of the same forwards; NaN for images whose attribution is not finite."""
-        values, curves, maps = self._measure(explained)
+        """Return values and curves of the same forwards; NaN for images whose attribution is not finite.
+
+        Under autocast only the classifier computes in half precision.
+        """
+        with set_aside(explained.images):
+            values, curves, maps = self._measure(explained)
         finite = explained.finite
         return Measured(
             {name: torch.where(finite, value, torch.nan) for name, value in values.items()},
