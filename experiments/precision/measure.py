@@ -60,8 +60,8 @@ def line(name: str, found: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--output", type=Path, default=Path("outputs/precision/table.csv"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -72,13 +72,19 @@ def main() -> None:
     images, targets = torch.stack([one[0] for one in chosen]), torch.tensor([int(one[1]) for one in chosen])
     right = ours(net, images, targets, asked.steps)
     change = right[0].flatten(1).sum(1) - right[1]
-    rows = [line("float32", right, right, change)]
+    rows = []
+
+    def add(name: str, found: tuple[Tensor, Tensor]) -> None:
+        rows.append(line(name, found, right, change))
+        print(rows[-1], flush=True)
+
+    add("float32", right)
     for name, kind in HALVES.items():
         with torch.autocast("cpu", dtype=kind):
-            rows.append(line(f"autocast to {name}", ours(net, images, targets, asked.steps), right, change))
+            add(f"autocast to {name}", ours(net, images, targets, asked.steps))
         half, given = net.to(kind), images.to(kind)
-        rows.append(line(f"{name}, added up in float32", ours(half, given, targets, asked.steps), right, change))
-        rows.append(line(f"all in {name}", all_in_half(half, given, targets, asked.steps), right, change))
+        add(f"{name}, added up in float32", ours(half, given, targets, asked.steps))
+        add(f"all in {name}", all_in_half(half, given, targets, asked.steps))
         net = cifar_resnet(checkpoint=shared / "cifar10_resnet20.safetensors").eval().requires_grad_(False)
     table = pd.DataFrame(rows).round(4)
     asked.output.parent.mkdir(parents=True, exist_ok=True)
