@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffig.calls import check_module, watched
 from diffig.checks import Objective, check_images, check_targets
+from diffig.precision import for_the_classifier
 
 __all__ = ["Cost", "Objective", "ScoreFunction"]
 
@@ -84,7 +85,8 @@ class ScoreFunction:
         Beside a forward pass a copy costs next to nothing. A single logit is followed by the 0 of everything else:
         alone, its softmax would always be 1.
         """
-        logits: Tensor = self.classifier(images.clone(memory_format=torch.contiguous_format))
+        with for_the_classifier(images) as given:
+            logits: Tensor = self.classifier(given.clone(memory_format=torch.contiguous_format))
         if logits.ndim == 2 and logits.shape[1] == 1:
             warnings.warn(SINGLE_LOGIT, stacklevel=2)
             logits = nn.functional.pad(logits, (0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 
 import pytest
 import torch
@@ -179,6 +180,23 @@ def test_memory_follows_the_chunk_and_not_the_steps(rule):
         found.append((peak.largest, net.held))
     assert found[0][0] == found[1][0]
     assert abs(found[1][1] - found[0][1]) < 1000 * 64  # 1000 images would be 6 MB
+
+
+def test_random_paths_hold_no_field():
+    """What NumPy holds at most, and the largest tensor, are the same for sixteen times the steps."""
+    images, baselines = pictures(2, 3, 32, 32)
+    score = ScoreFunction(TanhNet((3, 32, 32)), chunk_size=8)
+    held, largest = [], []
+    for steps in (50, 800):
+        tracemalloc.start()
+        with Peak() as peak:
+            path = StickBreakingPath(steps).generate(images, baselines, TARGETS[:2], score)
+            integrate(path, score, TARGETS[:2], steps=steps)
+        held.append(tracemalloc.get_traced_memory()[1])
+        largest.append(peak.largest)
+        tracemalloc.stop()
+    assert largest[0] == largest[1]
+    assert held[1] - held[0] < 800 * 3 * 32 * 32  # a byte for each number of one field
 
 
 @pytest.mark.parametrize("size", [(13, 9), (8, 8), (1, 7), (2, 2)])

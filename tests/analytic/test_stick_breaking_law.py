@@ -10,8 +10,10 @@ import torch
 from scipy import stats
 
 from diffig.attribution import IntegratedGradients, StickBreakingIntegration, integrate
-from diffig.paths import StickBreakingPath
+from diffig.paths import AlphaPath, StickBreakingPath
+from diffig.paths.replayed import Progress, ReplayedIncrements
 from diffig.paths.stick_breaking import dirichlet_increments, draw_concentration, spread_cells, truncated_increments
+from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 from oracle.models import FourFeatures
 from oracle.paths_oracle import shapley
@@ -47,6 +49,39 @@ def test_moments(construction, concentration, masses):
     centred = increments - masses[:, None]
     expected = (np.diag(masses) - np.outer(masses, masses)) / (1 + concentration)
     assert within_error(centred[:, None] * centred[None], expected)
+
+
+@pytest.mark.parametrize("masses", [EVEN, SKEWED], ids=["even", "skewed"])
+@pytest.mark.parametrize("concentration", [1e-4, 0.5, 10.0])
+def test_replayed_increments_are_the_drawn_ones(concentration, masses):
+    drawn = dirichlet_increments(np.random.default_rng(0), concentration, masses, (3, 500))
+    replayed = ReplayedIncrements(np.random.default_rng(0), concentration, masses, (3, 500))
+    assert np.array_equal(np.stack(list(replayed)), drawn)
+    assert np.array_equal(np.stack(list(replayed)), drawn), "again"
+
+
+def test_progress_is_the_same_wherever_one_looks_first():
+    increments = dirichlet_increments(np.random.default_rng(0), 2.0, EVEN, (1, 5))
+    whole = Progress(increments, 8).rows(0, 8)
+    looked_at = Progress(increments, 8)
+    for first, last in ((2, 4), (3, 6), (6, 6), (8, 8), (0, 1), (5, 8), (5, 6), (6, 8), (0, 8)):
+        assert np.array_equal(looked_at.rows(first, last), whole[first : last + 1])
+
+
+@pytest.mark.parametrize("concentration", [1.0, 40.0])
+@pytest.mark.parametrize("construction", DRAWS)
+def test_a_replayed_path_is_the_one_that_holds_its_field(construction, concentration):
+    """Two candidates of two images, at positions in any order, and for each image at others."""
+    images, baselines = torch.rand(2, 2, 3, 7, 6, generator=torch.Generator().manual_seed(0))
+    law = StickBreakingPath(16, concentration, cell_size=[1, 3], construction=construction)
+    streams = Streams(5, torch.tensor([3, 9]))
+    path = law.generate(images, baselines, torch.tensor([0, 1]), None, n_paths=2, generator=streams)
+    drawn = [law.progress(streams.numpy(image, n, "stick_breaking"), 3, 7, 6) for image in (0, 1) for n in (0, 1)]
+    held = AlphaPath(*(ends.repeat_interleave(2, 0) for ends in (images, baselines)), torch.from_numpy(np.stack(drawn)))
+    assert torch.equal(path.alpha, held.alpha)
+    positions = 16 * torch.rand(3, 4, 9, generator=torch.Generator().manual_seed(1))
+    for some in (positions[0], positions[1].sort(1).values, positions[2].round()):
+        assert torch.equal(path.at(some), held.at(some))
 
 
 @pytest.mark.parametrize("construction", DRAWS)

@@ -16,7 +16,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from diffig.cli.folders import FolderInUse, take, taken
+from diffig.cli.folders import LOCK, FolderInUse, OneRunAFolder, take, taken
 from diffig.cli.sweeps import mark, report, word
 from diffig.config import compose
 
@@ -156,3 +156,24 @@ def test_the_hint_of_a_failed_sweep_can_be_pasted(tmp_path: Path, name: str) -> 
     assert not override.is_sweep_override()
     assert OmegaConf.create({"dir": override.value()}).dir == str(folder)
     assert word("hydra.sweep.dir", "outputs/sweeps/a_1-2") == "hydra.sweep.dir=outputs/sweeps/a_1-2"
+
+
+def test_a_run_started_again_removes_what_a_kill_left_half_written(tmp_path: Path) -> None:
+    """But not below a folder that has a lock of its own, where another run may be at work."""
+    left = [
+        tmp_path / name for name in ("rows/000.parquet.7-ab.part", "last.ckpt.part", "other/rows.parquet.9-cd.part")
+    ]
+    for file in left[::2]:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"half")
+    left[1].mkdir()
+    (left[1] / "shard").write_bytes(b"half")
+    (tmp_path / "rows" / "001.parquet").write_bytes(b"whole")
+    (tmp_path / "other" / LOCK).touch()
+    config = OmegaConf.create({"hydra": {"run": {"dir": str(tmp_path)}}})
+    with taken(tmp_path):
+        OneRunAFolder().on_run_start(config)  # held already: others of this run may be writing
+        assert all(file.exists() for file in left)
+    OneRunAFolder().on_run_start(config)
+    assert [file.exists() for file in left] == [False, False, True]
+    assert (tmp_path / "rows" / "001.parquet").read_bytes() == b"whole"

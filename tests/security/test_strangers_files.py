@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from diffig.classifiers.checkpoint import read_tensors
+from diffig.data.image_folder import ImageFolder
 from diffig.data.npz import read_npz
 from diffig.data.pictures import read_picture
 from diffig.data.storage import Storage
@@ -120,6 +121,31 @@ def test_links_inside_a_zip_are_no_way_out() -> None:
     with zipfile.ZipFile("data.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
     assert Storage(Path("data.zip")).read("cat/a.png") == b"/etc/passwd"  # the text itself, nothing is followed
+
+
+def test_links_to_files_are_followed_and_only_pictures_come_of_them(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "elsewhere" / "secret.txt").write_text("secret")
+    for name in ("ant", "bee"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "a.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    data = ImageFolder(tmp_path / "data", size=8)
+    assert list(data.test_set.labels) == [0, 1]
+    assert data.test_set[0][0].mean((1, 2)).tolist() == [1, 0, 0]
+    (tmp_path / "data" / "ant" / "b.png").symlink_to(tmp_path / "elsewhere" / "secret.txt")
+    with pytest.raises(ValueError, match=r"ant/b\.png .*is not a readable image") as caught:
+        ImageFolder(tmp_path / "data", size=8).test_set[1]
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("leads", "says"), [("..", "a folder, which is not followed"), ("gone.png", "nothing; mend")])
+def test_links_in_a_circle_and_to_nothing_are_named(leads: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "data" / "ant").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "data" / "ant" / "a.png")
+    (tmp_path / "data" / "ant" / "b.png").symlink_to(leads)
+    with pytest.raises(ValueError, match=rf"ant/b\.png in .*data is a link to {says} or|{says}; link"):
+        ImageFolder(tmp_path / "data", size=8).setup()
 
 
 def test_a_member_that_unpacks_to_far_more_than_an_image(monkeypatch: pytest.MonkeyPatch) -> None:

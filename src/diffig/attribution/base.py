@@ -30,6 +30,7 @@ from diffig.integration.quadrature import Nodes
 from diffig.integration.retention import Fill, Unit, best_footprint
 from diffig.paths.generator import PathGenerator, candidates
 from diffig.paths.path import Path
+from diffig.precision import set_aside
 from diffig.randomness import Streams
 from diffig.scores import Objective, ScoreFunction
 
@@ -112,11 +113,17 @@ class Attributor(ABC):
     ) -> Integral:
         """Return attribution, completeness gap and waste of each image; arguments as in `attribute`.
 
-        An image whose scores or gradients are not finite gets NaN and is named in a `NonFiniteWarning`.
+        An image whose scores or gradients are not finite gets NaN and is named in a `NonFiniteWarning`. Under autocast,
+        and for images in half precision, only the classifier computes in it, and what is returned is float32.
         """
         check_images(images, "inputs")
         check_pixel_range(images, "inputs")
-        images = images.detach()
+        with set_aside(images.detach()) as precise:
+            return self._explain_all(precise, baselines, target, indices)
+
+    def _explain_all(
+        self, images: Tensor, baselines: Tensor | float | None, target: Tensor | int | None, indices: Tensor | None
+    ) -> Integral:
         if target is None:
             targets = self.score.logits(images).argmax(1)
         else:

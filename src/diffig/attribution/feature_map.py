@@ -93,6 +93,6 @@ def features_and_gradient(
             score.charge(len(leaf), len(leaf))
             if gradient is None:
                 raise ValueError(f"{method}: the score does not depend on layer={layer!r}; choose one of {hooks.names}")
-            maps.append(features.detach())
-            gradients.append(gradient)
+            maps.append(features.detach().to(images.dtype))  # a layer under autocast has made them coarser
+            gradients.append(gradient.to(images.dtype))
     return torch.cat(maps), torch.cat(gradients)

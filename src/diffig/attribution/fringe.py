@@ -11,6 +11,7 @@ from diffig.baselines import Baseline
 from diffig.credit import Credit, as_credit
 from diffig.integration.integrate import Integral
 from diffig.paths.fringe import FisherRaoWalk
+from diffig.precision import full
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -19,7 +20,8 @@ class FRInGe(Attributor):
     """Integrates the score along the walk by trapezoids; the gap is that of the walk's own ends.
 
     The baseline plays no part, and the number of gradients follows the image. The paper explains a logit. The
-    classifier must allow derivatives along a direction (forward mode).
+    classifier must allow derivatives along a direction (forward mode) and computes in full precision, also under
+    autocast.
 
     Args:
         score, baseline, seed: as in `Attributor`.
@@ -52,10 +54,11 @@ class FRInGe(Attributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         walk = Walk(self.credit, self.score, images, targets)
         points, gradients = images.clone(), torch.zeros_like(images)
-        for node in self.path.walk(images, targets, self.score):
-            rows = node.rows
-            walk.add(points[rows], node.points, (gradients[rows] + node.gradient) / 2, rows)
-            points[rows], gradients[rows] = node.points, node.gradient
-        start, end = self.score.score(torch.cat([images, points]), targets.repeat(2)).chunk(2)
+        with full(images, self.name):  # divergences of a walk's steps are smaller than what half precision rounds off
+            for node in self.path.walk(images, targets, self.score):
+                rows = node.rows
+                walk.add(points[rows], node.points, (gradients[rows] + node.gradient) / 2, rows)
+                points[rows], gradients[rows] = node.points, node.gradient
+            start, end = self.score.score(torch.cat([images, points]), targets.repeat(2)).chunk(2)
         attribution = -walk.attribution  # walked away from the image
         return Integral(attribution, attribution.flatten(1).sum(1) - (start - end), walk.waste)

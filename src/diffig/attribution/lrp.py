@@ -20,6 +20,7 @@ from diffig.attribution.lrp_layers import Layer, input_bounds
 from diffig.attribution.relevance import Relevance
 from diffig.baselines import Baseline
 from diffig.integration.integrate import Integral
+from diffig.precision import full
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -127,7 +128,7 @@ class LRP(Attributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         score, parts, ends = self.score, [], []
         # In half precision neither the sums that relevance is divided by nor `epsilon` mean anything.
-        with score.opened(), torch.autocast(images.device.type, enabled=False):
+        with score.opened(), full(images, self.name):
             entered = self.relevance(images)
             for chunk, labels in zip(images.split(score.chunk_size), targets.split(score.chunk_size), strict=True):
                 leaf, labels = chunk.detach().clone().requires_grad_(), labels.clone()

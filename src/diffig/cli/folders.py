@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -35,8 +36,8 @@ class OneRunAFolder(Callback):
     """Takes the folder of a run, or of a whole sweep, before Hydra writes to it, until the process ends."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the run's folder; SystemExit where another run has it."""
-        _take_or_exit(Path(config.hydra.run.dir))
+        """Take the run's folder, and remove what a kill has left half written; SystemExit where another run has it."""
+        _take_or_exit(Path(config.hydra.run.dir), tidy=True)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Take the sweep's folder; SystemExit where another sweep has it."""
@@ -94,9 +95,22 @@ def _release(folder: Path) -> None:
     _held.pop(folder).close()
 
 
-def _take_or_exit(folder: Path) -> None:
+def remove_parts(folder: Path) -> None:
+    """Remove what was half written below a folder when its run was killed, but not where another run may be at work."""
+    for part in list(folder.rglob("*.part")):
+        inside = [folder / above for above in part.relative_to(folder).parents][:-1]
+        if any((place / LOCK).exists() for place in inside):
+            continue
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def _take_or_exit(folder: Path, tidy: bool = False) -> None:
     try:
-        take(folder)
+        if take(folder) and tidy:
+            remove_parts(folder)
         with whole(folder / ".room") as partial:  # Hydra, which writes its own files next, would answer with a trace
             partial.write_bytes(b" " * ROOM)
         (folder / ".room").unlink()

@@ -18,6 +18,10 @@ class Storage:
     Safe to use from several threads and worker processes: each process opens the archive for itself (a shared handle
     would share its position), and nothing is ever unpacked to disk.
 
+    Links to files are followed wherever they lead, for a folder of links is how one makes a subset, and what is behind
+    them is only ever decoded. Links to folders may lead round in circles and are refused, as are those to nothing.
+    Links inside an archive are not followed.
+
     Args:
         path: an existing folder or .zip file.
         root: folder inside of it that names are relative to, ending in ``/``; empty for all of it.
@@ -58,13 +62,23 @@ class Storage:
         """Relative names of files, and of folders with ``/`` at their end; hidden ones are left out."""
         if self.is_folder:
             place = self.path / self.root
-            found = [path for path in place.rglob("*") if path.is_dir() or path.is_file()]
+            found = [path for path in place.rglob("*") if path.is_dir() or path.is_file() or path.is_symlink()]
             names = [f"{path.relative_to(place).as_posix()}{'/' * path.is_dir()}" for path in found]
+            links = {name for name, path in zip(names, found, strict=True) if path.is_symlink() and not path.is_file()}
         else:
             with self._lock:
                 every = self._zip().namelist()
             names = [name.removeprefix(self.root) for name in every if name.startswith(self.root) and name != self.root]
-        return [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))]
+            links = set()
+        shown = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/"))]
+        for name in shown:
+            if name in links:
+                raise ValueError(
+                    f"{name.rstrip('/')} in {self.path} is a link to "
+                    + ("a folder, which is not followed; link its files" if name.endswith("/") else "nothing; mend")
+                    + " or remove it"
+                )
+        return shown
 
     def names(self) -> list[str]:
         """Return the relative names of all files, sorted; hidden files are left out."""

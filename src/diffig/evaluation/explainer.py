@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from diffig.attribution.base import Attributor
 from diffig.data import Batch
 from diffig.metrics import Explained, MetricSuite
+from diffig.precision import set_aside
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -58,8 +59,12 @@ class Explainer(LightningModule):
         self.classifier = attributor.score.classifier  # a sub-module, so that the trainer moves it to the device
 
     def predict_step(self, batch: Batch, batch_index: int) -> Outcome:
-        """Return rows, curves and attributions of one batch."""
+        """Return rows, curves and attributions of one batch; half precision of a trainer is the classifier's alone."""
         images, labels, indices = batch
+        with set_aside(images) as precise:
+            return self._outcome(precise, labels, indices)
+
+    def _outcome(self, images: Tensor, labels: Tensor, indices: Tensor) -> Outcome:
         score = self.attributor.score
         predictions = ScoreFunction(score.classifier, score.objective, score.chunk_size).logits(images).argmax(1)
         targets = labels if self.target == "label" else predictions

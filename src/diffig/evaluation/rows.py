@@ -147,10 +147,17 @@ def read_table(file: str | Path) -> pd.DataFrame:
 
     Raises:
         NewerFormat: it is of a later diffig.
+        ValueError: it is damaged, or no table at all.
     """
     import pandas as pd
 
-    table = pd.read_parquet(file)
+    try:
+        table = pd.read_parquet(file)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of whatever kind a broken byte leads the reader to
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{file} is no readable table ({said}); remove it and run that evaluation again") from error
     check_version(table.attrs, file, "a table of results", ROWS_VERSION)
     table.attrs = {}
     return table

@@ -7,16 +7,19 @@ count as fifty observations and not as five hundred.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Draw = Callable[[int, int, int], Iterator[Array]]
 
 # Resamples are drawn in chunks of about this many numbers (16 MB), whatever the number of images.
 CHUNK_NUMBERS = 2_000_000
+HELD_NUMBERS = 10_000_000  # 80 MB
 
 
 class Interval(NamedTuple):
@@ -86,10 +89,7 @@ def bootstrap_interval(values: ArrayLike, n: int = 10_000, seed: int = 0, level:
     images = images[np.isfinite(images)]
     if len(images) < 2:
         return Interval(np.nan, np.nan)
-    rng = np.random.default_rng(seed)
-    means = np.concatenate(
-        [images[rng.integers(0, len(images), (size, len(images)))].mean(axis=1) for size in _chunks(n, len(images))]
-    )
+    means = np.concatenate([counts @ images / len(images) for counts in _held(_drawn, n, len(images), seed)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
@@ -110,10 +110,8 @@ def sign_flip_p(differences: ArrayLike, n: int = 10_000, seed: int = 0) -> float
     if 2 ** min(len(values), 60) <= n:
         patterns = np.arange(2 ** len(values))[:, None] >> np.arange(len(values)) & 1
         return float(np.mean(np.abs(values.sum() - 2 * (patterns @ values)) >= observed))
-    rng = np.random.default_rng(seed)
     reached = 1
-    for size in _chunks(n, len(values)):
-        flipped = rng.integers(0, 2, (size, len(values)), dtype=np.int8).astype(np.float64)
+    for flipped in _held(_flipped, n, len(values), seed):
         reached += int(np.sum(np.abs(values.sum() - 2 * (flipped @ values)) >= observed))
     return reached / (n + 1)
 
@@ -191,6 +189,31 @@ def holm(p_values: ArrayLike) -> Array:
     factors = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
     return adjusted
+
+
+def _held(draw: Draw, n: int, width: int, seed: int) -> Iterable[Array]:
+    """What `draw` gives; held where it is small, because every line of a report asks for the same resamples."""
+    return _kept(draw, n, width, seed) if n * width <= HELD_NUMBERS else draw(n, width, seed)
+
+
+@lru_cache(maxsize=4)
+def _kept(draw: Draw, n: int, width: int, seed: int) -> tuple[Array, ...]:
+    return tuple(draw(n, width, seed))
+
+
+def _drawn(n: int, width: int, seed: int) -> Iterator[Array]:
+    """How often each of `width` images is in each of `n` resamples, in parts `(size, width)`."""
+    rng = np.random.default_rng(seed)
+    for size in _chunks(n, width):
+        places = rng.integers(0, width, (size, width)) + width * np.arange(size)[:, None]
+        yield np.bincount(places.ravel(), minlength=size * width).reshape(size, width).astype(np.float64)
+
+
+def _flipped(n: int, width: int, seed: int) -> Iterator[Array]:
+    """Which of `width` signs are turned, 1 or 0, in `n` draws, in parts `(size, width)`."""
+    rng = np.random.default_rng(seed)
+    for size in _chunks(n, width):
+        yield rng.integers(0, 2, (size, width), dtype=np.int8).astype(np.float64)
 
 
 def _chunks(n: int, width: int) -> Iterator[int]:

@@ -1,7 +1,8 @@
 """The one place where files come to be: readers see the old file or the whole new one, never half of it.
 
 A file grows under another name in its own folder, for only there is a rename atomic, reaches the disk, and takes its
-place. What a failure leaves behind is removed; what a kill leaves behind ends in `.part` and is nobody's file.
+place. What a failure leaves behind is removed; what a kill leaves behind ends in `.part`, is nobody's file,
+and goes when the run is started again.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diffig.metrics.explained import Explained
+from diffig.precision import set_aside
 
 Direction = Literal["higher", "lower", "none"]
 Range = tuple[float, float]
@@ -78,8 +79,12 @@ class Metric(ABC):
         """Values and curves of every image; read `explained.maps`, in which nothing is NaN."""
 
     def measure(self, explained: Explained) -> Measured:
-        """Return values and curves of the same forwards; NaN for images whose attribution is not finite."""
-        values, curves, maps = self._measure(explained)
+        """Return values and curves of the same forwards; NaN for images whose attribution is not finite.
+
+        Under autocast only the classifier computes in half precision.
+        """
+        with set_aside(explained.images):
+            values, curves, maps = self._measure(explained)
         finite = explained.finite
         return Measured(
             {name: torch.where(finite, value, torch.nan) for name, value in values.items()},

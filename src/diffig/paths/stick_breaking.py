@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.paths.generator import PathGenerator, candidates
-from diffig.paths.path import AlphaPath
+from diffig.paths.replayed import Progress, ReplayedIncrements, ReplayedPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -127,16 +127,21 @@ class StickBreakingPath(PathGenerator):
 
     def progress(self, rng: np.random.Generator, channels: int, height: int, width: int) -> NDArray[np.float32]:
         """Return one draw of the progress field, `(T + 1, channels, height, width)`, rising from 0 to 1."""
-        concentration = draw_concentration(rng, self.concentration)
-        cell_size = int(rng.choice(self.cell_sizes)) if len(self.cell_sizes) > 1 else self.cell_sizes[0]
-        rows, columns, cells = spread_cells(rng, cell_size, height, width)
+        concentration, n_cells, cells = self._law(rng, height, width)
         draw = dirichlet_increments if self.construction == "exact" else truncated_increments
-        increments = draw(rng, concentration, self.masses, (channels, rows * columns))
-        alpha = np.zeros((self.n_segments + 1, channels, rows * columns), dtype=np.float32)
+        increments = draw(rng, concentration, self.masses, (channels, n_cells))
+        alpha = np.zeros((self.n_segments + 1, channels, n_cells), dtype=np.float32)
         np.clip(np.cumsum(increments, 0), 0, 1, out=increments)
         alpha[1:] = increments
         alpha[-1] = 1
         return alpha[:, :, cells]
+
+    def _law(self, rng: np.random.Generator, height: int, width: int) -> tuple[float, int, NDArray[np.intp]]:
+        """The concentration, the number of cells and the cell `(height, width)` of each place of one draw."""
+        concentration = draw_concentration(rng, self.concentration)
+        cell_size = int(rng.choice(self.cell_sizes)) if len(self.cell_sizes) > 1 else self.cell_sizes[0]
+        rows, columns, cells = spread_cells(rng, cell_size, height, width)
+        return concentration, rows * columns, cells
 
     def generate(
         self,
@@ -147,14 +152,19 @@ class StickBreakingPath(PathGenerator):
         *,
         n_paths: int = 1,
         generator: Streams | None = None,
-    ) -> AlphaPath:
-        """Return random monotone paths, `AlphaPath` of batch `B * n_paths`; no score is evaluated."""
+    ) -> ReplayedPath:
+        """Return random monotone paths of batch `B * n_paths` that draw `progress` again instead of holding it.
+
+        No score is evaluated. With `construction=truncated` the increments are held, memory that grows with `T`.
+        """
         streams = generator or Streams.default(len(images))
         channels = images.shape[1] if self.channels == "separate" else 1
-        fields = [
-            self.progress(streams.numpy(image, path, "stick_breaking"), channels, *images.shape[-2:])
-            for image in range(len(images))
-            for path in range(n_paths)
-        ]
-        alpha = torch.from_numpy(np.stack(fields)).to(images)
-        return AlphaPath(candidates(images, n_paths), candidates(baselines, n_paths), alpha)
+        draw = ReplayedIncrements if self.construction == "exact" else truncated_increments
+        progress, cells = [], []
+        for image, path in product(range(len(images)), range(n_paths)):
+            rng = streams.numpy(image, path, "stick_breaking")
+            concentration, n_cells, own = self._law(rng, *images.shape[-2:])
+            increments = draw(rng, concentration, self.masses, (channels, n_cells))
+            progress.append(Progress(increments, self.n_segments))
+            cells.append(own)
+        return ReplayedPath(candidates(images, n_paths), candidates(baselines, n_paths), progress, cells)

@@ -47,7 +47,9 @@ def _versions(rows: pd.DataFrame) -> str:
             told = json.loads((Path(run) / "environment.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
+        told = told if isinstance(told, dict) else {}
         packages = told.get("packages") or told
+        packages = packages if isinstance(packages, dict) else {}
         for name in NAMED:
             if packages.get(name):
                 commits = found[name].setdefault(str(packages[name]), {})

@@ -64,30 +64,27 @@ def rank_settings(rows: pd.DataFrame, metric: str, n: int = 10_000, seed: int = 
     import pandas as pd
 
     values = image_table(rows, metric)
+    chosen = rows[rows["metric"] == metric]
+    chosen = chosen.assign(gap=chosen["gap"].abs(), failed=chosen["value"].isna() | (chosen["status"] != "ok"))
+    own = chosen.groupby("setting", sort=False)
     lines = []
-    for setting, own in rows[rows["metric"] == metric].groupby("setting", sort=False):
+    for setting in own["method"].first().index:
         images = per_image(values[setting])
         finite = images[np.isfinite(images)]
         low, high = bootstrap_interval(images, n, seed)
-        lines.append(
-            {
-                "setting": setting,
-                "method": own["method"].iloc[0],
-                "mean": finite.mean() if len(finite) else np.nan,
-                "low": low,
-                "high": high,
-                "images": len(finite),
-                "seeds": own["seed"].nunique(dropna=False),
-                # How far a whole run moves when only its random numbers change; the interval is over images alone.
-                "seed_sd": own.groupby("seed")["value"].mean().std(ddof=1),
-                "backward_images": own["backward_images"].mean(),
-                "forward_images": own["forward_images"].mean(),
-                "seconds": own["seconds"].mean(),
-                "gap": own["gap"].abs().median(),
-                "failures": int((own["value"].isna() | (own["status"] != "ok")).sum()),
-            }
-        )
+        mean = finite.mean() if len(finite) else np.nan
+        lines.append({"setting": setting, "mean": mean, "low": low, "high": high, "images": len(finite)})
+    facts = {
+        "seeds": own["seed"].nunique(dropna=False),
+        # How far a whole run moves when only its random numbers change; the interval is over images alone.
+        "seed_sd": chosen.groupby(["setting", "seed"])["value"].mean().groupby("setting").std(ddof=1),
+        **{name: own[name].mean() for name in ("backward_images", "forward_images", "seconds")},
+        "gap": own["gap"].median(),
+        "failures": own["failed"].sum(),
+    }
     table = pd.DataFrame(lines)
+    table.insert(1, "method", table["setting"].map(own["method"].first()))
+    table = table.assign(**{name: table["setting"].map(found) for name, found in facts.items()})
     if not judges_methods(metric):
         table = table.sort_values("setting", kind="stable")
         table.insert(0, "rank", np.nan)

@@ -65,7 +65,7 @@ def _yaml(path: Path) -> Any:
 
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):  # not there, not UTF-8, not YAML
         return None
 
 
