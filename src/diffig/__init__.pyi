@@ -74,6 +74,7 @@ from .classifiers import (
 from .config import (
     compose as compose,
     from_config as from_config,
+    methods as methods,
 )
 from .credit import (
     Credit as Credit,
