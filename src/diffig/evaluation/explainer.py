@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
+from diffig.attribution.held import Held
 from diffig.data import Batch
 from diffig.metrics import Explained, MetricSuite
 from diffig.randomness import Streams
@@ -96,12 +98,14 @@ class Explainer(LightningModule):
             "gap": integral.gap.tolist(),
             "status": ["ok" if finite else "nonfinite" for finite in explained.finite.tolist()],
         }
-        shared = {
-            **self.facts,
+        costs = {
             "seconds": seconds,
             "forward_images": cost.forward_images / len(images),
             "backward_images": cost.backward_images / len(images),
         }
+        if isinstance(self.attributor, Held):  # made elsewhere, at a cost that nobody has told
+            costs = dict.fromkeys(costs, math.nan)
+        shared = {**self.facts, **costs}
         values = {name: value.tolist() for name, value in measured.values.items()}
         rows = [
             {**shared, **{key: column[row] for key, column in each.items()}, "metric": name, "value": values[name][row]}

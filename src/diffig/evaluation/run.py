@@ -18,8 +18,9 @@ from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.facts import facts_of
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
+from diffig.evaluation.given import read_given
 from diffig.evaluation.metric_facts import write_facts
-from diffig.evaluation.preparation import explain_with, prepare
+from diffig.evaluation.preparation import explain_with, judge_with, prepare
 from diffig.evaluation.progress import in_terminal, progress
 from diffig.evaluation.rows import RowStore
 from diffig.evaluation.selection import select
@@ -30,6 +31,8 @@ from diffig.io import write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from diffig.metrics import MetricSuite
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +52,16 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if twin is not None:
         log.info("same evaluation as %s: its rows are taken over", twin)
         return take_over(twin, output)
+    given = read_given(cfg.attributions) if cfg.attributions else None
+    metrics = build(cfg.metrics) if given is None else _of_maps_alone(build(cfg.metrics), given.name)
     datamodule, classifier = prepare(cfg)
-    attributor = explain_with(cfg, datamodule, classifier)
+    attributor = None if given else explain_with(cfg, datamodule, classifier)
     positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
-    metrics = build(cfg.metrics)
+    if given:
+        attributor = judge_with(cfg, datamodule, classifier, given, indices)
     store = RowStore(output, mark)
     facts = facts_of(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
@@ -92,6 +98,17 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         write_text(output / "fingerprint", mark)
     trainer.strategy.barrier()  # a launcher may end the other processes as soon as one has ended
     return rows
+
+
+def _of_maps_alone(suite: MetricSuite, name: str) -> MetricSuite:
+    kept, left_out = suite.of_maps_alone()
+    if not kept.metrics:
+        raise ValueError(
+            f"{', '.join(left_out)} explain images again, and attributions={name!r} are only maps; choose other metrics=..."
+        )
+    if left_out:
+        log.warning("%s explain images again and are left out: %r are only maps", ", ".join(left_out), name)
+    return kept
 
 
 def mean_of(rows: pd.DataFrame, metric: str) -> float | None:
