@@ -40,6 +40,11 @@ def build(node: Any, **given: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, ValueError | OSError | TypeError):
             raise cause from None
+        if isinstance(cause, ImportError) and cause.__cause__ is not None and str(cause).startswith("Error loading"):
+            name = str(cause).split("'")[1]  # of what this node or one inside it names
+            raise ValueError(
+                f"{name} cannot be imported: {cause.__cause__}; is its package installed, or its folder on PYTHONPATH?"
+            ) from error
         raise ValueError(f"{node.get('_target_', node)} cannot be built: {cause or error}") from error
 
 
