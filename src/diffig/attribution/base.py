@@ -117,6 +117,7 @@ class Attributor(ABC):
         check_images(images, "inputs")
         check_pixel_range(images, "inputs")
         images = images.detach()
+        self.score.fit(images)
         if target is None:
             targets = self.score.logits(images).argmax(1)
         else:

@@ -17,7 +17,6 @@ from diffig.attribution.held import Held
 from diffig.data import Batch
 from diffig.metrics import Explained, MetricSuite
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 
 class Outcome(NamedTuple):
@@ -63,7 +62,8 @@ class Explainer(LightningModule):
         """Return rows, curves and attributions of one batch."""
         images, labels, indices = batch
         score = self.attributor.score
-        predictions = ScoreFunction(score.classifier, score.objective, score.chunk_size).logits(images).argmax(1)
+        score.fit(images)
+        predictions = score.like().logits(images).argmax(1)
         targets = labels if self.target == "label" else predictions
         before, start = score.cost, time.perf_counter()
         integral = self.attributor.explain(images, target=targets, indices=indices)
@@ -78,7 +78,7 @@ class Explainer(LightningModule):
             targets=targets,
             labels=labels,
             baselines=references[0],
-            score=ScoreFunction(score.classifier, score.objective, score.chunk_size),
+            score=score.like(),
             indices=indices,
             gap=integral.gap,
             waste=integral.waste,
@@ -126,8 +126,8 @@ class Explainer(LightningModule):
         classifier: nn.Module | None = None,
     ) -> Tensor:
         """The method asked by a metric: as it is but for a score of its own, so that its bill stays what it was."""
-        attributor, score = copy.copy(self.attributor), self.attributor.score
-        attributor.score = ScoreFunction(classifier or score.classifier, score.objective, score.chunk_size)
+        attributor = copy.copy(self.attributor)
+        attributor.score = attributor.score.like(classifier)
         attributor.seed += seed_shift
         return attributor.explain(images, target=targets, indices=indices).attribution
 

@@ -19,7 +19,7 @@ from diffig.evaluation.explainer import Explainer as Judge
 from diffig.evaluation.rows import COLUMNS
 from diffig.metrics import MetricSuite
 from diffig.notebook.explainer import Explainer
-from diffig.scores import Objective, ScoreFunction
+from diffig.scores import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def evaluate(
         facts = _facts(method, explain, name, dataset)
         judges = _without_asking(suite, name) if isinstance(method, Held) else suite
         for part in subject.parts(classes):
-            method.score = ScoreFunction(part.classifier, method.score.objective, method.score.chunk_size)
+            method.score = method.score.like(part.classifier)
             judge = Judge(method, judges, facts, "label", _masks(masks, keys))
             some = Batch(batch[part.rows], part.targets, keys.to(part.rows.device)[part.rows])
             labels = dict(zip(some.indices.tolist(), classes[part.rows].tolist(), strict=True))
