@@ -1,4 +1,4 @@
-"""How many images go through a classifier at once: as asked, or as the images and the memory say, and memory follows it."""
+"""How many images go through a classifier at once: as asked, or as images and memory say."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 MOST = 64
 HELD = 220
-"""Bytes that a gradient keeps for each byte of an image; torchvision's networks keep 37 (ResNet-18) to 217 (DenseNet-121)."""
+"""Bytes that a gradient keeps for each byte of an image: 37 in torchvision's ResNet-18, 217 in its DenseNet-121."""
 SHARE = 4
 """Of the memory, one part in four: paths, maps and other programs want some, too."""
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
 from safetensors.torch import save_file
 
+from conftest import TINY
 from diffig.config import compose, from_config
 from diffig.evaluation.preparation import prepare
 
@@ -24,7 +24,9 @@ def maps(cache: Path) -> dict[str, torch.Tensor]:
     """Maps of IG, as another library would have made them: of every image of the test set, with its index."""
     cfg = compose("evaluate", [*TINY, f"dirs.cache={cache}", "dirs.output=none"])
     datamodule, classifier = prepare(cfg)
-    images, labels, indices = zip(*(datamodule.test_set[place] for place in range(len(datamodule.test_set))))
+    images, labels, indices = zip(
+        *(datamodule.test_set[place] for place in range(len(datamodule.test_set))), strict=True
+    )
     method = from_config("ig", classifier, ["steps=4"])
     attributions = method.attribute(torch.stack(images), target=torch.tensor(labels))
     return {"attributions": attributions, "indices": torch.tensor(indices)}

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-
 from test_pages import TEXTS, blocks
 
 

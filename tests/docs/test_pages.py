@@ -1,4 +1,4 @@
-"""What the pages show can be run: Python is run block after block, commands are composed, pictures and links are there."""
+"""What the pages show can be run: Python is run, commands are composed, pictures and links are there."""
 
 from __future__ import annotations
 

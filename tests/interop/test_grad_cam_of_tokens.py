@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from networks import CLASSES, SIZE, network
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -17,7 +18,6 @@ from diffig.classifiers import mnist_vit
 from diffig.notebook.network import Network
 from diffig.notebook.preprocessing import preprocessing_of
 from diffig.scores import ScoreFunction
-from networks import CLASSES, SIZE, network
 
 made = functools.cache(network)
 

@@ -39,9 +39,9 @@ class Biases(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in NOT_LINEAR or (name in PRODUCTS and all(map(is_signal, args[:2]))):
             raise ValueError(
-                f"fullgrad takes a network apart that is linear where it stands (convolutions, linear layers, batch norms, "
-                f"ReLU), and this classifier calls {name.strip('_')}; choose a convolutional classifier with batch norms,"
-                " or method=grad_cam, or method=ig"
+                "fullgrad takes apart what is linear where it stands (convolutions, linear layers, batch norms, ReLU), "
+                f"and this classifier calls {name.strip('_')}; choose a convolutional classifier with batch norms, or "
+                "method=grad_cam, or method=ig"
             )
         if self.entry is None and name in (*LAYERS, "batch_norm"):
             self.entry = args[0]
@@ -97,8 +97,8 @@ class FullGrad(Attributor):
         All of them together sum to the score of each image (equation 3).
 
         Raises:
-            ValueError: a network without convolution, linear layer or batch norm, with attention or other norms, or with
-                a script, which hides them.
+            ValueError: a network without convolution, linear layer or batch norm, with attention or other norms, or
+                with a script, which hides them.
         """
         parts: list[list[Tensor]] = []
         score, size = self.score, self.score.chunk_size

@@ -47,7 +47,7 @@ def as_map(output: Tensor, layout: Layout, size: Size) -> Tensor | None:
 
 
 def grid_of(tokens: int, size: Size) -> tuple[int, int] | None:
-    """Return `(h, w)` of the largest grid in the images' proportions that a few prefix tokens leave; None without one."""
+    """Return `(h, w)` of the largest grid in the images' proportions that a few other tokens leave, or None."""
     height, width = size
     grids = [(rows, round(rows * width / height)) for rows in range(1, tokens + 1)]
     fits = [(h, w) for h, w in grids if 1 < h * w <= tokens <= h * w + MOST_PREFIXES]

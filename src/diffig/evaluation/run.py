@@ -104,7 +104,8 @@ def _of_maps_alone(suite: MetricSuite, name: str) -> MetricSuite:
     kept, left_out = suite.of_maps_alone()
     if not kept.metrics:
         raise ValueError(
-            f"{', '.join(left_out)} explain images again, and attributions={name!r} are only maps; choose other metrics=..."
+            f"{', '.join(left_out)} explain images again, and attributions={name!r} are only maps; choose other "
+            "metrics=..."
         )
     if left_out:
         log.warning("%s explain images again and are left out: %r are only maps", ", ".join(left_out), name)
