@@ -55,13 +55,14 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     given = read_given(cfg.attributions) if cfg.attributions else None
     metrics = build(cfg.metrics) if given is None else _of_maps_alone(build(cfg.metrics), given.name)
     datamodule, classifier = prepare(cfg)
-    attributor = None if given else explain_with(cfg, datamodule, classifier)
+    attributor = explain_with(cfg, datamodule, classifier) if given is None else None
     positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
-    if given:
+    if given is not None:
         attributor = judge_with(cfg, datamodule, classifier, given, indices)
+    assert attributor is not None
     store = RowStore(output, mark)
     facts = facts_of(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
