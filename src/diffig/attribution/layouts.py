@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 Layout = Literal["auto", "channels_first", "channels_last", "tokens"]
-Size = tuple[int, int] | torch.Size
+Size = Sequence[int]
+"""`(H, W)`."""
 MOST_PREFIXES = 16
 """Tokens of no place, as a class token and registers are; what leaves more over is no grid."""
 
