@@ -8,7 +8,7 @@ READY := .venv/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo latent test test-slow test-gpu test-slurm lint clean
+.PHONY: help install demo latent test test-slow test-gpu test-slurm lint docs clean
 
 help:
 	@echo "make demo        train a path model, explain digits with six methods, leave outputs/demo/report.html"
@@ -16,6 +16,7 @@ help:
 	@echo "make test        all tests that need neither patience, a GPU nor a cluster"
 	@echo "make test-slow   the patient ones     make test-gpu   those for CUDA     make test-slurm   those for sbatch"
 	@echo "make lint        formatting, lint, types"
+	@echo "make docs        the documentation site, site/index.html"
 	@echo "make install     only the environment in .venv (PYTHON=python3.12 chooses the interpreter)"
 	@echo "make clean       remove caches, builds and the demo's results; .venv stays"
 
@@ -50,6 +51,10 @@ lint: $(READY)
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
 
+docs: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 clean:
-	rm -rf build dist outputs/demo .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist site outputs/demo .pytest_cache .ruff_cache .mypy_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -76,6 +76,7 @@ from .classifiers import (
 from .config import (
     compose as compose,
     from_config as from_config,
+    methods as methods,
 )
 from .credit import (
     Credit as Credit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ def build(node: Any, **given: Any) -> Any:
             cause = cause.__cause__
         if isinstance(cause, ValueError | OSError | TypeError):
             raise cause from None
+        if isinstance(cause, ImportError) and cause.__cause__ is not None and str(cause).startswith("Error loading"):
+            name = str(cause).split("'")[1]  # of what this node or one inside it names
+            raise ValueError(
+                f"{name} cannot be imported: {cause.__cause__}; is its package installed, or its folder on PYTHONPATH?"
+            ) from error
         raise ValueError(f"{node.get('_target_', node)} cannot be built: {cause or error}") from error
 
 
@@ -83,6 +89,22 @@ def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: l
 def options_of(group: str) -> list[str]:
     """Return the names of a config group's files, `["agi", "blur_ig", ...]` of `method`."""
     return sorted(file.stem for file in Path(CONF_DIR, group).glob("*.yaml"))
+
+
+def descriptions_of(group: str) -> dict[str, str]:
+    """Return what each option of a config group is, by its name: the comment that its file begins with."""
+    said = {}
+    for option in options_of(group):
+        lines = Path(CONF_DIR, group, f"{option}.yaml").read_text().splitlines()
+        comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+        text = " ".join(line.lstrip("# ") for line in comment if "@package" not in line)
+        said[option] = text.removeprefix("Builds ")
+    return said
+
+
+def methods() -> dict[str, str]:
+    """Return every method by the name that `explainer` and `method=` take, with what it is and what to change."""
+    return descriptions_of("method")
 
 
 def build_method(cfg: DictConfig, score: ScoreFunction, baseline: Baseline, **given: Any) -> Attributor:

@@ -33,6 +33,10 @@ class Streams:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def of(self, rows: Tensor) -> Streams:
+        """Return the streams of some images of the batch, `rows` `(n,)`."""
+        return Streams(self.seed, torch.tensor([self.indices[row] for row in rows.tolist()], dtype=torch.int64))
+
     def numpy(self, position: int, path: int = 0, purpose: str = "") -> np.random.Generator:
         """Return the stream of image number `position` of the batch, for one path and one purpose."""
         key = [self.seed & 0xFFFFFFFF, self.indices[position], path, zlib.crc32(purpose.encode())]

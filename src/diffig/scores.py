@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffig.calls import check_module, watched
 from diffig.checks import Objective, check_images, check_targets
+from diffig.chunks import MOST, fitting
 from diffig.precision import for_the_classifier
 
 __all__ = ["Cost", "Objective", "ScoreFunction"]
@@ -56,26 +57,43 @@ class ScoreFunction:
             class 0 with the probability `sigmoid(logit)`; class 1, everything else, has a logit of 0.
         objective: `probability` (softmax), `logit`, `log_probability`, or `margin` (the target's logit minus the
             largest other one); None leaves it to the method that explains.
-        chunk_size: the largest number of images in one call of the classifier; memory follows it.
+        chunk_size: the largest number of images in one call of the classifier; memory follows it. Where none is given,
+            `fit` takes it from the images' size and the machine's memory.
     """
 
     def __init__(
-        self, classifier: nn.Module, objective: Objective | None = "probability", chunk_size: int = 64
+        self, classifier: nn.Module, objective: Objective | None = "probability", chunk_size: int | None = None
     ) -> None:
         if objective is not None and objective not in get_args(Objective):
             raise ValueError(f"objective={objective!r} is unknown; choose one of {list(get_args(Objective))}")
-        if chunk_size < 1:
+        if chunk_size is not None and chunk_size < 1:
             raise ValueError(f"chunk_size={chunk_size} must be at least 1; it is the number of images in one call")
         check_module(classifier)
         self.classifier = classifier
         self.objective: Objective = objective or "probability"
         self.is_open = objective is None
-        self.chunk_size = int(chunk_size)
+        self.is_fitted = chunk_size is not None
+        self.chunk_size = MOST if chunk_size is None else int(chunk_size)
         self.cost = Cost()
 
     def settled(self, own: Objective) -> ScoreFunction:
         """Return a score of the objective `own` where none was named, and this score where one was."""
-        return ScoreFunction(self.classifier, own, self.chunk_size) if self.is_open else self
+        if not self.is_open:
+            return self
+        score = self.like()
+        score.objective, score.is_open = own, False
+        return score
+
+    def like(self, classifier: nn.Module | None = None) -> ScoreFunction:
+        """Return a score of the same kind with a bill of its own, of another classifier where one is given."""
+        score = ScoreFunction(classifier or self.classifier, self.objective)
+        score.is_open, score.is_fitted, score.chunk_size = self.is_open, self.is_fitted, self.chunk_size
+        return score
+
+    def fit(self, images: Tensor) -> None:
+        """Let as many images `(B, C, H, W)` go through at once as there is room for, where nobody has said how many."""
+        if not self.is_fitted:
+            self.chunk_size = fitting(images)
 
     def ask(self, images: Tensor) -> Tensor:
         """Return what the classifier makes of images, with the graph they came with, and without a bill.

@@ -37,7 +37,10 @@ def weights_of_another_network(folder: Path) -> Path:
         (["credit=agreeing", "credit.footprint=1.5"], "credit.footprint=1.5 is wider than the image"),
         (["method=ig", "footprint=1.5"], "footprint=1.5 must be a share of the image's side"),
         (["method=lrp", "footprint=[0,wide]"], "footprint=wide must be a share of the image's side"),
-        (["guidance.keep=best"], "guidance.keep='best' is unknown; choose one of ['mean', 'consensus', 'best_mixture']"),
+        (
+            ["guidance.keep=best"],
+            "guidance.keep='best' is unknown; choose one of ['mean', 'consensus', 'best_mixture']",
+        ),
         (["credit=agreeing", "credit.unit=mile"], "credit.unit='mile' is unknown"),
         (["credit=agreeing", "credit.r=1"], "Key 'r' is not in struct"),
         (

@@ -644,7 +644,9 @@ def test_completeness_with_fine_steps(ends):
     assert fine.gap.abs().mean() < coarse.gap.abs().mean()
 
 
-@pytest.mark.parametrize("how", ["mean", "median", "variance_weighted", "spi_p", "consensus", "best_of", "best_mixture"])
+@pytest.mark.parametrize(
+    "how", ["mean", "median", "variance_weighted", "spi_p", "consensus", "best_of", "best_mixture"]
+)
 def test_every_aggregation_runs(how):
     found = method(n_paths=3, aggregation=how).explain(*pictures(), 1)
     assert found.attribution.shape == (3, *SHAPE)

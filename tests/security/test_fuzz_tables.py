@@ -14,9 +14,8 @@ from hypothesis import example, given
 from PIL import Image
 
 from diffig.data.image_folder import ImageFolder
-from diffig.evaluation.report.classes import class_names
-from diffig.evaluation.report.reading import REQUIRED, read_rows
-from diffig.evaluation.report.runs import overrides_of
+from diffig.report.reading import REQUIRED, read_rows
+from diffig.report.runs import class_names, overrides_of
 from security.test_fuzz import DAMAGE, Damage, damaged, fuzzed
 
 ROWS = pd.DataFrame(

@@ -119,6 +119,7 @@ class Attributor(ABC):
         check_images(images, "inputs")
         check_pixel_range(images, "inputs")
         with set_aside(images.detach()) as precise:
+            self.score.fit(precise)
             return self._explain_all(precise, baselines, target, indices)
 
     def _explain_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 
+import torch
 from torch import Tensor, nn
 
 from diffig.attribution.regional import RegionalAttributor
@@ -105,11 +106,20 @@ class FieldDiffIG(RegionalAttributor):
         return {**self.field.guidance.strengths, "proposals": float(self.field.guidance.proposals), **strengths}
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
-        proposals = self.field.guidance.proposals
-        count = self.n_paths * proposals
-        judged = ExplainBatch(images, baselines, targets, self.score)
-        path = self.field.generate(*judged, n_paths=count, generator=streams, region=self._region)
-        repeated = candidates(targets, count)
+        # A few images at a time: the bands of all their proposals are many times as large as they are.
+        width = max(1, self.score.chunk_size // (self.n_paths * self.field.guidance.proposals))
+        parts = []
+        for rows in torch.arange(len(images), device=images.device).split(width):
+            judged = ExplainBatch(images[rows], baselines[rows], targets[rows], self.score)
+            region = None if self._region is None else self._region[rows.to(self._region.device)]
+            parts.append(self._integrated(judged, streams.of(rows), region))
+        return Integral(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+    def _integrated(self, judged: ExplainBatch, streams: Streams, region: Tensor | None) -> Integral:
+        """One integral for each image, of all its candidates and their proposals."""
+        count = self.n_paths * self.field.guidance.proposals
+        path = self.field.generate(*judged, n_paths=count, generator=streams, region=region)
+        repeated = candidates(judged.targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judged_by)
         return combine(kept, self.aggregation, judged, *self.judged_by)

@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.overrides import TorchFunctionMode
 
-from diffig.attribution.backward_rules import check_plain, is_signal
+from diffig.attribution.backward_rules import PRODUCTS, UNDEFINED, check_plain, is_signal
 from diffig.attribution.base import Attributor
 from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 
 LAYERS = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "linear")
 PLUS = ("add", "__add__", "__radd__", "__iadd__", "add_", "rsub", "__rsub__")
+NOT_LINEAR = (*UNDEFINED[1:], "layer_norm", "group_norm", "instance_norm", "rms_norm")
 MINUS = ("sub", "__sub__", "__isub__", "sub_")
 
 
@@ -36,6 +37,12 @@ class Biases(TorchFunctionMode):
         """Return what `func` returns, apart from what is kept."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name in NOT_LINEAR or (name in PRODUCTS and all(map(is_signal, args[:2]))):
+            raise ValueError(
+                "fullgrad takes apart what is linear where it stands (convolutions, linear layers, batch norms, ReLU), "
+                f"and this classifier calls {name.strip('_')}; choose a convolutional classifier with batch norms, or "
+                "method=grad_cam, or method=ig"
+            )
         if self.entry is None and name in (*LAYERS, "batch_norm"):
             self.entry = args[0]
         output = func(*args, **kwargs)
@@ -90,7 +97,8 @@ class FullGrad(Attributor):
         All of them together sum to the score of each image (equation 3).
 
         Raises:
-            ValueError: a network without convolution, linear layer or batch norm, or with a script, which hides them.
+            ValueError: a network without convolution, linear layer or batch norm, with attention or other norms, or
+                with a script, which hides them.
         """
         parts: list[list[Tensor]] = []
         score, size = self.score, self.score.chunk_size

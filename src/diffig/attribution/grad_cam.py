@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.feature_map import features_and_gradient
+from diffig.attribution.layouts import Layout
 from diffig.baselines import Baseline
 from diffig.checks import check_choice
 from diffig.integration.integrate import Integral
@@ -25,7 +26,10 @@ class GradCAM(Attributor):
     Args:
         score, baseline, seed: as in `Attributor`; there is no path and no baseline.
         layer: a module's name, as in `classifier.named_modules()` (`net.layer4`); `None` for the last one that returns
-            a map of more than one place.
+            a map of more than one place; in a network of tokens, for the last norm whose places the score depends on
+            (`net.blocks.11.norm1` of a vision transformer, as is usual).
+        layout: of the layer's output: `channels_first` (B, K, h, w), `channels_last` (B, h, w, K), `tokens` (B, N, K),
+            a class token and others of no place first; `auto` for what its shape says.
         interpolation: `bilinear` or `nearest`, from the layer's size to the image's.
     """
 
@@ -39,11 +43,13 @@ class GradCAM(Attributor):
         seed: int = 0,
         *,
         layer: str | None = None,
+        layout: Layout = "auto",
         interpolation: Interpolation = "bilinear",
     ) -> None:
         super().__init__(score, baseline, seed)
         check_choice(interpolation, Interpolation, "interpolation")
-        self.layer, self.interpolation = layer, interpolation
+        check_choice(layout, Layout, "layout")
+        self.layer, self.layout, self.interpolation = layer, layout, interpolation
 
     @property
     def multiplies_by_inputs(self) -> bool:
@@ -52,7 +58,7 @@ class GradCAM(Attributor):
 
     def heat(self, images: Tensor, targets: Tensor) -> Tensor:
         """Return `relu(sum_k mean(dF/dA_k) A_k)` at the images' size, `(B, 1, H, W)` (equations 1 and 2)."""
-        features, gradients = features_and_gradient(self.score, images, targets, self.layer, self.name)
+        features, gradients = features_and_gradient(self.score, images, targets, self.layer, self.layout, self.name)
         heat = (gradients.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()
         return interpolate(heat, images.shape[2:], mode=self.interpolation)
 

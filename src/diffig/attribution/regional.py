@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from torch import Tensor
 
 from diffig.attribution.base import PathAttributor
@@ -34,6 +36,11 @@ class RegionalAttributor(PathAttributor):
             raise ValueError(
                 f"region has shape {tuple(region.shape)}; it must be {(len(images), 1, *images.shape[-2:])}, one mask "
                 "of the image's size for each image"
+            )
+        if region is not None and not self.guidance_strengths.get("region"):
+            warnings.warn(
+                "a region is given and guidance.region is 0, so that it changes nothing; set guidance.region=0.2, say",
+                stacklevel=2,
             )
         self._region = region
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hydra
 from omegaconf import DictConfig
 
+from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
 from diffig.cli.launch import run
 from diffig.cli.sweeps import reports_sweeps
@@ -17,6 +18,7 @@ from diffig.config import CONF_DIR
 
 @reports_sweeps
 @interruptible
+@answers
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="evaluate")
 def main(cfg: DictConfig) -> float | None:
     """Evaluate what `cfg` describes and leave rows, summary and pictures in its output folder.

@@ -12,6 +12,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
 from diffig.cli.launch import run
 from diffig.cli.sweeps import reports_sweeps
@@ -20,6 +21,7 @@ from diffig.config import CONF_DIR
 
 @reports_sweeps
 @interruptible
+@answers
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="explain")
 def main(cfg: DictConfig) -> None:
     """Explain `cfg.image` and leave pictures, attributions and a summary in the output folder."""

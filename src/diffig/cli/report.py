@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
 from diffig.config import CONF_DIR
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 @interruptible
+@answers
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="report")
 def main(cfg: DictConfig) -> None:
     """Write the report of ``cfg.runs`` and print the ranking."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,11 +13,11 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
+from diffig.attribution.held import Held
 from diffig.data import Batch
 from diffig.metrics import Explained, MetricSuite
 from diffig.precision import set_aside
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 
 class Outcome(NamedTuple):
@@ -66,7 +67,8 @@ class Explainer(LightningModule):
 
     def _outcome(self, images: Tensor, labels: Tensor, indices: Tensor) -> Outcome:
         score = self.attributor.score
-        predictions = ScoreFunction(score.classifier, score.objective, score.chunk_size).logits(images).argmax(1)
+        score.fit(images)
+        predictions = score.like().logits(images).argmax(1)
         targets = labels if self.target == "label" else predictions
         before, start = score.cost, time.perf_counter()
         integral = self.attributor.explain(images, target=targets, indices=indices)
@@ -81,7 +83,7 @@ class Explainer(LightningModule):
             targets=targets,
             labels=labels,
             baselines=references[0],
-            score=ScoreFunction(score.classifier, score.objective, score.chunk_size),
+            score=score.like(),
             indices=indices,
             gap=integral.gap,
             waste=integral.waste,
@@ -101,12 +103,14 @@ class Explainer(LightningModule):
             "gap": integral.gap.tolist(),
             "status": ["ok" if finite else "nonfinite" for finite in explained.finite.tolist()],
         }
-        shared = {
-            **self.facts,
+        costs = {
             "seconds": seconds,
             "forward_images": cost.forward_images / len(images),
             "backward_images": cost.backward_images / len(images),
         }
+        if isinstance(self.attributor, Held):  # made elsewhere, at a cost that nobody has told
+            costs = dict.fromkeys(costs, math.nan)
+        shared = {**self.facts, **costs}
         values = {name: value.tolist() for name, value in measured.values.items()}
         rows = [
             {**shared, **{key: column[row] for key, column in each.items()}, "metric": name, "value": values[name][row]}
@@ -127,8 +131,8 @@ class Explainer(LightningModule):
         classifier: nn.Module | None = None,
     ) -> Tensor:
         """The method asked by a metric: as it is but for a score of its own, so that its bill stays what it was."""
-        attributor, score = copy.copy(self.attributor), self.attributor.score
-        attributor.score = ScoreFunction(classifier or score.classifier, score.objective, score.chunk_size)
+        attributor = copy.copy(self.attributor)
+        attributor.score = attributor.score.like(classifier)
         attributor.seed += seed_shift
         return attributor.explain(images, target=targets, indices=indices).attribution
 

@@ -38,6 +38,9 @@ def fingerprint(cfg: DictConfig) -> str:
         parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
     prior = parts["method"].get("prior") or {}
     files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
+    if whole.get("attributions"):
+        parts["method"] = None
+        files.append(whole["attributions"])
     files += sorted(_paths([parts["method"], parts["metrics"]]))
     parts["files"] = [content_of(file) if file else file for file in files]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ from omegaconf import DictConfig
 
 from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Dataset
+from diffig.checks import check_widths
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build, build_method
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
     from diffig.data.module import ImageDataModule
+    from diffig.evaluation.given import Given
 
 
 def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
@@ -31,6 +34,29 @@ def explain_with(cfg: DictConfig, datamodule: ImageDataModule, classifier: Class
     """Return the attributor of the config, with its score and baseline."""
     score = build(cfg.objective)(classifier)
     attributor = build_method(cfg, score, build(cfg.baseline))
+    fill_banks(attributor, datamodule, cfg.seed)
+    return attributor
+
+
+def judge_with(
+    cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier, given: Given, indices: Sequence[int]
+) -> Attributor:
+    """Return what stands for the method that made the given maps of the images with these indices.
+
+    Raises:
+        ValueError: the config names a method too, an image has no map, or maps do not fit the images.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    named = [word for word in typed if word.startswith(("method=", "preset=", "credit="))]
+    if named:
+        raise ValueError(f"attributions={given.name!r} are judged in place of a method; leave {', '.join(named)} out")
+    attributor = given.method(
+        build(cfg.objective)(classifier), build(cfg.baseline), datamodule.test_set[0][0][None], indices
+    )
+    if cfg.footprint is not None:
+        attributor.footprints = check_widths(cfg.footprint)
     fill_banks(attributor, datamodule, cfg.seed)
     return attributor
 

@@ -16,8 +16,9 @@ from diffig.evaluation.duplicate_run import find_duplicate, in_sweep, marked, re
 from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
+from diffig.evaluation.given import read_given
 from diffig.evaluation.metric_info import write_metric_info
-from diffig.evaluation.preparation import explain_with, prepare
+from diffig.evaluation.preparation import explain_with, judge_with, prepare
 from diffig.evaluation.rows import RowStore
 from diffig.evaluation.run_columns import run_columns
 from diffig.evaluation.selection import select
@@ -30,6 +31,8 @@ from diffig.tracking.progress import in_terminal, progress
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from diffig.metrics import MetricSuite
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +52,17 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if duplicate is not None:
         log.info("same evaluation as %s: its rows are taken over", duplicate)
         return reuse_rows(duplicate, output)
+    given = read_given(cfg.attributions) if cfg.attributions else None
+    metrics = build(cfg.metrics) if given is None else _of_maps_alone(build(cfg.metrics), given.name)
     datamodule, classifier = prepare(cfg)
-    attributor = explain_with(cfg, datamodule, classifier)
+    attributor = explain_with(cfg, datamodule, classifier) if given is None else None
     positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)
-    metrics = build(cfg.metrics)
+    if given is not None:
+        attributor = judge_with(cfg, datamodule, classifier, given, indices)
+    assert attributor is not None
     store = RowStore(output, mark)
     facts = run_columns(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
@@ -92,6 +99,18 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         write_text(output / "fingerprint", mark)
     trainer.strategy.barrier()  # a launcher may end the other processes as soon as one has ended
     return rows
+
+
+def _of_maps_alone(suite: MetricSuite, name: str) -> MetricSuite:
+    kept, left_out = suite.of_maps_alone()
+    if not kept.metrics:
+        raise ValueError(
+            f"{', '.join(left_out)} explain images again, and attributions={name!r} are only maps; choose other "
+            "metrics=..."
+        )
+    if left_out:
+        log.warning("%s explain images again and are left out: %r are only maps", ", ".join(left_out), name)
+    return kept
 
 
 def mean_of(rows: pd.DataFrame, metric: str) -> float | None:

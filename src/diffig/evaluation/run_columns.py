@@ -21,7 +21,7 @@ from diffig.tracking.identity import choices, sweep_id
 # Arguments of methods with a column each; `variant` leaves them out, as it does guidance strengths.
 COLUMNS = ("steps", "n_paths", "aggregation", "credit", "rule", "nodes")
 # What belongs to a setting outside its method and its baseline, with the default.
-BESIDE = {"target": "label", "footprint": None, "image_size": None, "dataset.resize_mode": "crop"}
+BESIDE = {"target": "label", "footprint": None, "image_size": None, "dataset.resize_mode": "crop", "attributions": None}
 ABSENT = "absent"
 
 
@@ -65,7 +65,7 @@ def variant(cfg: DictConfig, attributor: Attributor) -> str:
     baseline = _option("baseline", attributor.baseline.name, chosen.get("baseline"))
     asked = [f"{group}={option}" for group, option in (("method", method), ("baseline", baseline)) if option]
     usual = compose("evaluate", asked)
-    found = _differences(cfg.method, usual.method if method else None)
+    found = {} if cfg.get("attributions") else _differences(cfg.method, usual.method if method else None)
     found |= {f"baseline.{key}": value for key, value in _differences(cfg.baseline, usual.baseline).items()}
     given = {key: OmegaConf.select(cfg, key, default=default) for key, default in BESIDE.items()}
     given = {key: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value for key, value in given.items()}

@@ -43,6 +43,11 @@ class MetricSuite:
         """Return one line of facts (name, direction, range, family, wording, sensitivities, cost) for each name."""
         return [facts for metric in self.metrics.values() for facts in metric.describe()]
 
+    def of_maps_alone(self) -> tuple[MetricSuite, list[str]]:
+        """Return the suite without the metrics that explain images again, and the names of these."""
+        kept = {key: metric for key, metric in self.metrics.items() if not metric.attributions}
+        return MetricSuite(kept), sorted(set(self.metrics) - set(kept))
+
     def measure(self, explained: Explained) -> Measured:
         """Return the values `{name: (B,)}` and the curves `{name: (B, n)}` of all metrics."""
         values: dict[str, Tensor] = {}

@@ -54,7 +54,8 @@ def estimated(method: Attributor, score: ScoreFunction, images: Tensor, outputs:
     """
     one, target = images[:1], torch.zeros(1, dtype=torch.int64, device=images.device)
     method = copy.copy(method)
-    method.score = ScoreFunction(toy(images.shape[1], outputs).to(images.device), score.objective, score.chunk_size)
+    score.fit(images)
+    method.score = score.like(toy(images.shape[1], outputs).to(images.device))
     own = _seconds(lambda: method.explain(one, target=target), images)
     some = one.expand(min(TIMED, score.chunk_size), -1, -1, -1).contiguous()
     targets = target.expand(len(some))

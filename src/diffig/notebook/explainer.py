@@ -32,7 +32,8 @@ class Explainer:
         categories: names of the classes, where neither the weights nor the model tell them.
         objective: `probability`, `logit`, `log_probability` or `margin`; the method's own, and for a single logit or
             labels the probability, where none is named.
-        chunk_size: the largest number of images in one call of the model; memory follows it.
+        chunk_size: the largest number of images in one call of the model; memory follows it. As many as there is room
+            for where none is given.
         batch_size: images that are explained together; results do not depend on it.
         progress: show a bar; `auto` where somebody watches and there is more than one batch.
         preset: of DiffIG, `fast`, `default` or `best`.
@@ -48,7 +49,7 @@ class Explainer:
         multi_label: bool = False,
         categories: Sequence[str] | None = None,
         objective: Objective | None = None,
-        chunk_size: int = 64,
+        chunk_size: int | None = None,
         batch_size: int = 16,
         progress: bool | Literal["auto"] = "auto",
         preset: Preset | None = None,

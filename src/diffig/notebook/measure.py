@@ -11,19 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
+from diffig.attribution.held import At, Held, like_images
+from diffig.baselines import Constant
 from diffig.config import build, compose, options_of
 from diffig.data import Batch
 from diffig.evaluation.explainer import Explainer as Judge
 from diffig.evaluation.rows import COLUMNS
 from diffig.metrics import MetricSuite
 from diffig.notebook.explainer import Explainer
-from diffig.notebook.held import Held, like_images
-from diffig.scores import Objective, ScoreFunction
+from diffig.scores import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COSTS = ("seconds", "forward_images", "backward_images")
 
 
 def evaluate(
@@ -70,7 +69,7 @@ def evaluate(
         facts = _facts(method, explain, name, dataset)
         judges = _without_asking(suite, name) if isinstance(method, Held) else suite
         for part in subject.parts(classes):
-            method.score = ScoreFunction(part.classifier, method.score.objective, method.score.chunk_size)
+            method.score = method.score.like(part.classifier)
             judge = Judge(method, judges, facts, "label", _masks(masks, keys))
             some = Batch(batch[part.rows], part.targets, keys.to(part.rows.device)[part.rows])
             labels = dict(zip(some.indices.tolist(), classes[part.rows].tolist(), strict=True))
@@ -78,7 +77,7 @@ def evaluate(
                 own = {"label": labels[row["image_index"]]}
                 if subject.multi_label:
                     own["prediction"] = None
-                rows.append({**row, **own, **(dict.fromkeys(COSTS) if isinstance(method, Held) else {})})
+                rows.append({**row, **own})
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
     return table[[column for column in COLUMNS if column in table]]
 
@@ -106,20 +105,21 @@ def _method(
         return given.method(batch)
     if isinstance(given, Attributor):
         return copy.copy(given)
-    return Held(explain.method(batch).score, like_images(given, batch, name), keys, baselines, name)
+    maps = like_images(given, batch, name)
+    start = At(baselines.expand_as(maps), keys) if isinstance(baselines, Tensor) else Constant(float(baselines))
+    return Held(explain.method(batch).score, maps, keys, start, name)
 
 
 def _without_asking(suite: MetricSuite, name: str) -> MetricSuite:
     """The metrics that need no method, only its maps; which are left out is said."""
-    kept = {key: metric for key, metric in suite.metrics.items() if not metric.attributions}
-    left_out = sorted(set(suite.metrics) - set(kept))
+    kept, left_out = suite.of_maps_alone()
     if left_out:
         warnings.warn(
             f"{', '.join(left_out)} explain images again, and {name!r} is only a tensor; give the explainer in its "
             "place to have them too",
             stacklevel=3,
         )
-    return MetricSuite(kept)
+    return kept
 
 
 def _facts(method: Attributor, explain: Explainer, name: str, dataset: str) -> dict[str, Any]:

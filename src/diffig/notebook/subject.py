@@ -38,7 +38,7 @@ class Subject:
         multi_label: bool,
         categories: Sequence[str] | None,
         objective: Objective | None,
-        chunk_size: int,
+        chunk_size: int | None,
         batch_size: int,
     ) -> None:
         check_module(model)

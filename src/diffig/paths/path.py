@@ -114,9 +114,9 @@ def blend(alpha: Tensor, baselines: Tensor, difference: Tensor, components: Tens
     if components is None:
         return baselines[:, None] + alpha * difference[:, None]
     moved = alpha[:, :, 0, None] * components[:, None, 0]
-    for band in range(1, components.shape[1]):  # band by band: K bands need the memory of one
-        moved = torch.addcmul(moved, alpha[:, :, band, None], components[:, None, band])
-    return baselines[:, None] + moved
+    for band in range(1, components.shape[1]):  # band by band, and in place: K bands need the memory of one
+        moved.addcmul_(alpha[:, :, band, None], components[:, None, band])
+    return moved.add_(baselines[:, None])
 
 
 class PointPath(Path):

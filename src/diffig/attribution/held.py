@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.baselines import Baseline, Constant
+from diffig.baselines import Baseline
 from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -34,16 +34,14 @@ class Held(Attributor):
         score: what was explained.
         attributions: `(B, C, H, W)`.
         keys: `(B,)` of the images.
-        baselines: where their paths began: one pixel value, or images.
+        baseline: where their paths began.
         name: in results.
     """
 
     def __init__(
-        self, score: ScoreFunction, attributions: Tensor, keys: Tensor, baselines: Tensor | float, name: str
+        self, score: ScoreFunction | nn.Module, attributions: Tensor, keys: Tensor, baseline: Baseline, name: str
     ) -> None:
-        whole = baselines.expand_as(attributions) if isinstance(baselines, Tensor) else None
-        start = Constant(float(baselines)) if whole is None else At(whole, keys)
-        super().__init__(score, start)
+        super().__init__(score, baseline)
         self.name, self.attributions, self.places = name, attributions, _places(keys)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:

@@ -1,0 +1,53 @@
+"""What a program answers at once: its version, a page of help, and what the options of a group are.
+
+The page is the text in `conf/hydra/help/<program>.yaml`, in which `${groups:a,b}` stands for the options of groups.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from diffig.config import descriptions_of, options_of
+from diffig.version import __version__
+
+WIDTH, INDENT = 100, 20
+
+
+def answers(program: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the program, which answers `--version` and `--info GROUP` by itself and has the groups in its help."""
+
+    @functools.wraps(program)
+    def answered() -> Any:
+        words = [part for word in sys.argv[1:] for part in word.split("=", 1 if word.startswith("--info") else 0)]
+        if "--version" in words:
+            print(f"diffig {__version__}")
+            return None
+        asked = words[words.index("--info") + 1 :][:1] if "--info" in words else []
+        if asked and options_of(asked[0]):
+            print(described(asked[0]))
+            return None
+        OmegaConf.register_new_resolver("groups", lambda *names: "\n".join(map(listed, names)), replace=True)
+        return program()
+
+    return answered
+
+
+def listed(group: str) -> str:
+    """Return a group and its options, as lines for a terminal."""
+    return _lines(group, " ".join(options_of(group)))
+
+
+def described(group: str) -> str:
+    """Return the options of a group with what each is, as lines for a terminal."""
+    return "\n".join(_lines(option, sentence) for option, sentence in descriptions_of(group).items())
+
+
+def _lines(title: str, text: str) -> str:
+    start = f"{title:<{INDENT}}" if len(title) < INDENT else f"{title}  "
+    return textwrap.fill(text, WIDTH, initial_indent=start, subsequent_indent=" " * INDENT, break_long_words=False)
