@@ -34,7 +34,9 @@ def methods(net, steps=16):
         "gig, unbounded": GuidedIntegratedGradients(score, steps=steps, fraction=0.1, max_distance=1.0),
         "coarse_to_fine": CoarseToFine(score, steps=steps),
         "gradient_x_input": GradientXInput(score),
-        "diffig_field": FieldDiffIG(score, credit="riemann", steps=steps, sample_steps=2, footprint=()),
+        "diffig_field": FieldDiffIG(
+            score, credit="riemann", steps=steps, sample_steps=2, footprint=(), guidance=Guidance(proposals=4)
+        ),
         "diffig_field, guided": FieldDiffIG(
             score,
             credit="riemann",

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from test_pages import TEXTS, blocks
+from test_docs_pages import TEXTS, blocks
 
 
 def test_a_method_a_metric_and_a_dataset_of_ones_own(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffig.attribution import FieldDiffIG
-from diffig.method.guidance import Guidance
+from diffig.method import Guidance
 from oracle.models import SoftplusNet
 
 

@@ -165,7 +165,7 @@ def test_numbers_that_make_no_sense(net, make, message):
         ),
         (
             lambda net: StickBreakingIntegration(net, steps=2, n_paths=2, aggregation="max").attribute(IMAGES),
-            "aggregation='max'.*'mean', 'median', 'variance_weighted', 'spi_p', 'best_of'",
+            "aggregation='max'.*'mean', 'median', 'variance_weighted', 'spi_p', 'consensus', 'best_of'",
         ),
         (lambda net: aggregate(IMAGES[None], "best_of"), "best_of needs"),
         (lambda net: Guidance(units=("voxel",)), r"\['voxel'\] must name some of \['element', 'pixel'\]"),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from diffig import chunks
 from diffig.attribution import FieldDiffIG, IntegratedGradients
-from diffig.method.guidance import Guidance
+from diffig.method import Guidance
 from diffig.scores import ScoreFunction
 from oracle.models import SoftplusNet
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from hydra.experimental.callback import Callback
 
 from diffig.cli.ranks import is_first_rank
-from diffig.io import DiskFull, is_full, whole
+from diffig.io import DiskFull, is_full, leftovers, whole
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -97,7 +97,7 @@ def _release(folder: Path) -> None:
 
 def remove_parts(folder: Path) -> None:
     """Remove what was half written below a folder when its run was killed, but not where another run may be at work."""
-    for part in list(folder.rglob("*.part")):
+    for part in leftovers(folder):
         inside = [folder / above for above in part.relative_to(folder).parents][:-1]
         if any((place / LOCK).exists() for place in inside):
             continue

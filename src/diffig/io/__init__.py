@@ -3,6 +3,7 @@
 from diffig.io.atomic import (
     DiskFull,
     is_full,
+    leftovers,
     whole,
     write_bytes,
     write_figure,
@@ -19,6 +20,7 @@ __all__ = [
     "NewerFormat",
     "check_version",
     "is_full",
+    "leftovers",
     "whole",
     "write_bytes",
     "write_figure",

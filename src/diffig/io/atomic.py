@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+PART = ".part"  # the ending of what is not whole yet
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # How libraries say it that write without Python's own files.
 FULL_WORDS = (
@@ -59,6 +60,11 @@ def is_full(error: BaseException) -> bool:
     return False
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """Return what kills have left half written below a folder."""
+    return sorted(folder.rglob(f"*{PART}"))
+
+
 @contextmanager
 def whole(path: str | Path, *, durable: bool = True, shared: bool = False, moves: bool = True) -> Iterator[Path]:
     """Give the place where the file is to be written, and move it to `path` when that is done.
@@ -75,7 +81,7 @@ def whole(path: str | Path, *, durable: bool = True, shared: bool = False, moves
     """
     target = Path(path)
     own = "" if shared else f".{os.getpid()}-{secrets.token_hex(3)}"
-    partial = target.with_name(f"{target.name}{own}.part")
+    partial = target.with_name(f"{target.name}{own}{PART}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
