@@ -532,5 +532,16 @@ def test_weights_count_by_what_is_in_their_file(where: str, tmp_path: Path) -> N
     assert marks[0] != marks[1]
 
 
+def test_given_maps_count_by_their_content_and_name_wherever_they_lie(tmp_path: Path) -> None:
+    marks = []
+    for place, content in (("a/maps", b"first"), ("b/maps", b"first"), ("a/other", b"first"), ("b/maps", b"second")):
+        file = tmp_path / f"{place}.npz"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+        marks.append(mark(f"attributions={file}"))
+    assert marks[0] == marks[1]
+    assert len({*marks}) == 3
+
+
 def test_guidance_counts_only_for_methods_that_use_it() -> None:
     assert mark("method=ig", "guidance.waste=0.3") == mark("method=ig")

@@ -16,6 +16,7 @@ INGREDIENTS = (
     *("preprocess", "image_size"),
     *("steps", "credit", "rule", "nodes", "n_paths", "aggregation"),
     *("guidance", "prior", "latent", "learned"),
+    "attributions",  # by its content and its name, wherever it lies
 )
 # Where and how fast a run goes, and what it leaves beside its rows. Whatever is in neither list counts, so that a key
 # which somebody adds makes another run of it rather than lend it the rows of one without.
@@ -32,14 +33,14 @@ def fingerprint(cfg: DictConfig) -> str:
     precision does; weights count by what is in their files, so that a model trained anew is another model.
     """
     whole: Any = OmegaConf.to_container(cfg, resolve=True)
-    parts = {key: value for key, value in whole.items() if key not in INGREDIENTS + BESIDE_ROWS}
+    parts: dict[str, Any] = {key: value for key, value in whole.items() if key not in INGREDIENTS + BESIDE_ROWS}
     parts["precision"] = (whole.get("trainer") or {}).get("precision")
     for group, ignored in (("dataset", ("batch_size", "num_workers")), ("objective", ("chunk_size",))):
         parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
     prior = parts["method"].get("prior") or {}
     files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
     if whole.get("attributions"):
-        parts["method"] = None
+        parts["method"], parts["given"] = None, Path(whole["attributions"]).stem
         files.append(whole["attributions"])
     files += sorted(_paths([parts["method"], parts["metrics"]]))
     parts["files"] = [content_of(file) if file else file for file in files]

@@ -1,1 +1,1 @@
-"""Paths of images: whitened fields of velocities, one for each band of a basis, sampled by a U-Net."""
+"""Paths of images: whitened fields of progress, one for each band of a basis, sampled by a U-Net."""
