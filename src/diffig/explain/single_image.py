@@ -59,9 +59,7 @@ def explain_one(cfg: DictConfig, session: Session, source: int | str, folder: Pa
         "target": name,
         "target_index": target,
         "probability": float(probabilities[target]),
-        "top": [
-            (session.names[i], round(p, 4)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-        ],
+        "top": [(session.names[i], p) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)],
         **lines[0],
         "methods": lines,
         "environment": environment(),
