@@ -106,6 +106,17 @@ def test_layers_come_in_the_order_an_image_meets_them() -> None:
     assert layers_of(Deep(), torch.zeros(1, 3, 8, 8, dtype=torch.float64)) == ["body.0", "body.1", "body.4", "head"]
 
 
+def test_without_parameters_there_is_nothing_to_randomise() -> None:
+    with pytest.raises(ValueError, match=r"Flatten has no parameters.*leave out the metrics"):
+        layers_of(torch.nn.Flatten(), torch.zeros(1, 3, 2, 2))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1)])
+def test_a_map_of_one_row_has_histograms_too(size: tuple[int, int]) -> None:
+    drawn = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
+    assert hog(drawn, drawn).tolist() == pytest.approx([1, 1])
+
+
 def test_only_the_named_layers_change_and_the_classifier_does_not() -> None:
     net = Deep()
     net.train()

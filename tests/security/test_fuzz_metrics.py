@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import warnings
 
-import pytest
 import torch
 from hypothesis import given, strategies as st
 from torch import Tensor
@@ -48,7 +47,6 @@ def explained(shape: tuple[int, ...], spoil: str, layout: str, classes: int) -> 
     return Explained(images, maps, targets, targets, images * 0, ScoreFunction(net), places, *own)
 
 
-@pytest.mark.slow
 @fuzzed
 @given(
     st.sampled_from(sorted(METRICS)),

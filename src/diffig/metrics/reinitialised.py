@@ -17,9 +17,17 @@ def layers_of(classifier: nn.Module, image: Tensor) -> list[str]:
     Args:
         classifier: left as it came.
         image: `(1, C, H, W)`, sent through a copy to see the order; modules that it does not meet come first.
+
+    Raises:
+        ValueError: it has no parameters.
     """
     spare = copy.deepcopy(classifier).eval()
     names = [name for name, module in spare.named_modules() if _own(module)]
+    if not names:
+        raise ValueError(
+            f"{type(classifier).__name__} has no parameters, so nothing to randomise; leave out the metrics "
+            "randomization and emprt"
+        )
     met: list[str] = []
     for name in names:
         spare.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: met.append(name))

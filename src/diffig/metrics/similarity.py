@@ -67,9 +67,10 @@ def hog(one: Tensor, other: Tensor, cells: int = 14, bins: int = 9) -> Tensor:
     """Return the correlation `(B,)` of the maps' histograms of oriented gradients (Dalal and Triggs, CVPR 2005).
 
     Central differences, unsigned orientations in `bins` bins, one histogram for each cell, weighted by magnitude and
-    scaled to norm one; `cells` of them along the shorter side, each of at least 2 pixels.
+    scaled to norm one; `cells` of them along the shorter side, each of at least 2 pixels where the map has as many.
     """
-    side = max(2, min(one.shape[1:]) // cells)
+    shorter = min(one.shape[1:])
+    side = min(max(2, shorter // cells), shorter)
     return pearson(*(_histograms(_to_one(maps), side, bins).flatten(1) for maps in (one, other)))
 
 
