@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,45 @@ def test_the_chunk_shrinks_with_the_image_and_grows_with_the_memory(monkeypatch:
 
 def test_a_machine_says_what_it_has() -> None:
     assert 2**28 < chunks.memory_of(torch.device("cpu")) < 2**44
+
+
+def system(root: Path, cgroup: str, limits: dict[str, str]) -> Path:
+    """A root folder whose process is in these control groups."""
+    for name, text in {"proc/self/cgroup": cgroup, **{f"sys/fs/cgroup/{k}": v for k, v in limits.items()}}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+GIB = 2**30
+UNLIMITED = str(2**63 - 4096)
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "limits", "expected"),
+    [
+        ("0::/\n", {"memory.max": f"{4 * GIB}\n"}, 4 * GIB),  # a container, version 2
+        ("0::/slurm/job_7/step_0\n", {"slurm/job_7/memory.max": str(6 * GIB), "slurm/memory.max": "max\n"}, 6 * GIB),
+        ("0::/a/b\n", {"a/b/memory.max": str(8 * GIB), "a/memory.max": str(3 * GIB)}, 3 * GIB),
+        ("4:cpu:/x\n3:memory:/docker/1f\n", {"memory/memory.limit_in_bytes": str(4 * GIB)}, 4 * GIB),  # version 1
+        ("3:hugetlb,memory:/u\n0::/\n", {"memory/u/memory.limit_in_bytes": str(5 * GIB)}, 5 * GIB),
+        ("3:memory:/u\n", {"memory/u/memory.limit_in_bytes": UNLIMITED}, 64 * GIB),
+        ("0::/\n", {"memory.max": "max\n"}, 64 * GIB),
+        ("0::/\n", {}, 64 * GIB),
+        ("0::/../outside\n", {"memory.max": str(2 * GIB)}, 2 * GIB),
+    ],
+)
+def test_a_container_has_what_it_is_granted_and_not_what_its_host_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cgroup: str, limits: dict[str, str], expected: int
+) -> None:
+    told = chunks.granted_bytes(system(tmp_path, cgroup, limits))
+    monkeypatch.setattr(chunks.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 16 * 2**20}.__getitem__)
+    monkeypatch.setattr(chunks, "granted_bytes", lambda: told)
+    assert chunks.memory_of(torch.device("cpu")) == expected
+
+
+def test_a_system_without_control_groups_grants_everything(tmp_path: Path) -> None:
+    assert list(chunks.granted_bytes(tmp_path)) == []
 
 
 def test_what_is_asked_for_stands(monkeypatch: pytest.MonkeyPatch) -> None:
