@@ -105,6 +105,10 @@ from .notebook.explainer import (
     DiffIG as DiffIG,
     explainer as explainer,
 )
+from .notebook.film import (
+    Film as Film,
+    film as film,
+)
 from .notebook.measure import (
     evaluate as evaluate,
 )
@@ -114,6 +118,9 @@ from .notebook.plots import (
 )
 from .randomness import (
     Streams as Streams,
+)
+from .report.of_rows import (
+    report as report,
 )
 from .scores import (
     Cost as Cost,

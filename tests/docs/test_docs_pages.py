@@ -110,7 +110,8 @@ def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         from diffig.evaluation.given import read_given
 
         assert read_given(tmp_path / "theirs.npz").indices.tolist() == sorted(indices)
-        assert set(names["table"]["method"]) == {"theirs"}
+        assert set(names["table"]["method"]) == {"theirs", "ig"}
+        assert names["page"].html == Path("outputs/judged/report.html")
 
 
 def test_the_notebook_page_runs(
@@ -129,7 +130,8 @@ def test_the_notebook_page_runs(
     assert names["heatmap"].shape == names["image"].shape == (3, 224, 224)
     assert "1 image: " in capsys.readouterr().out
     assert (tmp_path / "maps.png").is_file()
-    assert set(names["rows"]["method"]) == {"DiffIG", "GIG"}
+    for folder in ("report", "judged"):
+        assert (tmp_path / "outputs" / folder / "report.html").is_file()
 
 
 def test_no_page_has_python_that_nobody_runs() -> None:

@@ -29,7 +29,7 @@ def image() -> Tensor:
 def works(method: str, name: str, image: Tensor) -> bool:
     """Whether there is a map; where there is none, one line must say why not and what to use."""
     explain = diffig.explainer(method, made(name), torch.nn.Identity())
-    steps = {"n_steps": 4} if hasattr(explain.attributor, "steps") and method != "diffig_field" else {}
+    steps = {"n_steps": 8} if hasattr(explain.attributor, "steps") and method != "diffig_field" else {}
     targets = range(CLASSES) if method in INSIDE else [1]
     maps, refusal = [], ""
     try:

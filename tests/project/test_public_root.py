@@ -55,8 +55,20 @@ def test_what_a_type_checker_reads_is_what_python_gives() -> None:
         given = getattr(diffig, name)
         if home is None:
             assert given is sys.modules[f"diffig.{name}"]
-        else:
-            assert given is getattr(sys.modules[f"diffig.{home}"], name), f"{name} is not that of {home}"
+            continue
+        function = getattr(sys.modules[f"diffig.{home}"], name)
+        if isinstance(given, ModuleType):  # a room that is called like its function
+            assert given is sys.modules[f"diffig.{name}"]
+            given = given.__call__
+        assert given is function, f"{name} is not that of {home}"
+
+
+def test_a_room_can_be_called_whoever_was_first() -> None:
+    """It is the module for `import diffig.report as page`, and the function for `diffig.report(rows)`."""
+    for first in ("import diffig.report as page", "import diffig; page = diffig.report", "from diffig import report"):
+        script = f"{first}; import diffig, sys; print(diffig.report is sys.modules['diffig.report'], callable(diffig.report))"
+        call = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+        assert call.stdout.split() == ["True", "True"], first
 
 
 def test_the_import_alone_brings_nothing_heavy_and_a_name_only_its_room() -> None:

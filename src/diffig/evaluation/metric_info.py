@@ -33,8 +33,8 @@ class Reading(NamedTuple):
     wording: str = ""
 
 
-def write_metric_info(output: Path, facts: Iterable[MetricInfo]) -> None:
-    """Write `metrics.json` into a run's folder; an end of a range that is infinite is null."""
+def told(facts: Iterable[MetricInfo]) -> dict[str, Any]:
+    """Return what `metrics.json` says; an end of a range that is infinite is null."""
     metrics = {
         line.name: {
             "direction": line.direction,
@@ -44,7 +44,12 @@ def write_metric_info(output: Path, facts: Iterable[MetricInfo]) -> None:
         }
         for line in facts
     }
-    write_json(output / FILE, {"format_version": FORMAT_VERSION, "metrics": metrics})
+    return {"format_version": FORMAT_VERSION, "metrics": metrics}
+
+
+def write_metric_info(output: Path, facts: Iterable[MetricInfo]) -> None:
+    """Write `metrics.json` into a run's folder."""
+    write_json(output / FILE, told(facts))
 
 
 def read_metric_info(folders: Iterable[Path]) -> dict[str, Reading]:

@@ -68,8 +68,7 @@ class RowStore:
 
         first, last = table[0]["image_index"], table[-1]["image_index"]
         file = self.folder / f"{kind}-{first}-{last}-{rank}.parquet"
-        with whole(file) as partial:
-            _write_table(pd.DataFrame(table), partial)
+        write_table(pd.DataFrame(table), file)
 
     def read(self, kind: str = "rows") -> pd.DataFrame:
         """Return all parts so far as one table; empty where there are none."""
@@ -128,18 +127,21 @@ class RowStore:
         for kind, table in (("rows", rows), ("curves", curves)):
             file = self.output / f"{kind}.parquet"
             if len(table):
-                with whole(file) as partial:
-                    _write_table(table, partial)
+                write_table(table, file)
             else:  # of another configuration that has run here before
                 file.unlink(missing_ok=True)
         return rows
 
 
-def _write_table(table: pd.DataFrame, file: Path) -> None:
-    """Write rows or curves; their version stands in the file's metadata, where no column is in its way."""
+def write_table(table: pd.DataFrame, file: Path) -> None:
+    """Write rows or curves, whole or not at all.
+
+    Their version stands in the file's metadata, where no column is in its way.
+    """
     stated = table.copy(deep=False)
     stated.attrs = {VERSION: ROWS_VERSION}
-    stated.to_parquet(file, index=False)
+    with whole(file) as partial:
+        stated.to_parquet(partial, index=False)
 
 
 def read_table(file: str | Path) -> pd.DataFrame:

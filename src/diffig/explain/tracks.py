@@ -7,9 +7,11 @@ from torch import Tensor
 
 from diffig.attribution.base import Attributor
 from diffig.attribution.trace import path_of
+from diffig.credit import as_credit
 from diffig.explain.film import Track
 from diffig.metrics.masking import order_of, pixel_map, ranks_of
 from diffig.metrics.replacement import blur
+from diffig.paths.path import Path
 from diffig.scores import ScoreFunction
 
 
@@ -38,9 +40,60 @@ def path_track(
     path = path_of(attributor, image, targets, index, region)
     if path is None:
         return None
-    positions = torch.linspace(0, path.n_segments, frames, device=image.device, dtype=image.dtype)
-    points = path.at(positions[None])[0]
+    points = path.at(_positions(path, frames))[0]
     return Track(title, points, attributor.score.score(points, targets.expand(frames)))
+
+
+def credit_tracks(
+    attributor: Attributor,
+    image: Tensor,
+    target: int,
+    title: str,
+    frames: int = 25,
+    index: Tensor | None = None,
+    region: Tensor | None = None,
+) -> tuple[Track, Track] | None:
+    """Return the points of `path_track`, and what the pieces up to each have given the pixels.
+
+    The last picture is the map of this path, cut into `frames - 1` pieces, before candidates are put together and
+    shared with neighbours. Its numbers are the score at the baseline plus the sum of the credit: with a complete
+    credit they follow the score. Arguments as in `path_track`.
+    """
+    targets = torch.tensor([target], device=image.device)
+    path = path_of(attributor, image, targets, index, region)
+    if path is None:
+        return None
+    score, credit = attributor.score, as_credit(getattr(attributor, "credit", "midpoint"))
+    positions = _positions(path, frames)
+    points, each = path.at(positions), targets.expand(frames)
+    values = score.score(points[0], each)
+    if credit.where == "trapezoid":
+        ends = score.value_and_grad(points[0], each)[1]
+        gradients = (ends[1:] + ends[:-1]) / 2
+    else:
+        shift = {"left": 0.0, "midpoint": 0.5, "right": 1.0}[credit.where]
+        places = torch.lerp(points[0, :-1], points[0, 1:], shift)
+        gradients = score.value_and_grad(places, each[1:])[1]
+    shares = credit.divide(gradients[None], points.diff(dim=1), values.diff()[None])[0]
+    so_far = torch.cat([torch.zeros_like(shares[:1]), shares.cumsum(0)])
+    walked = Track(f"{title}: path", points[0], values)
+    return walked, Track(f"{title}: credit so far", coloured(so_far), values[0] + so_far.flatten(1).sum(1))
+
+
+def coloured(maps: Tensor) -> Tensor:
+    """Return pictures `(K, 3, H, W)` of maps `(K, C, H, W)`, red for and blue against, on the scale of the last."""
+    from matplotlib import colormaps
+
+    signed = maps.detach().float().sum(1).cpu()
+    top = signed[-1].abs().quantile(0.99)
+    shown = torch.where(top > 0, signed / top, signed).clamp(-1, 1)
+    return torch.from_numpy(colormaps["RdBu_r"](shown.add(1).div(2).numpy())[..., :3]).permute(0, 3, 1, 2)
+
+
+def _positions(path: Path, frames: int) -> Tensor:
+    """`frames` places `(1, frames)` on a path, equally far apart in its own time."""
+    like = path.images
+    return torch.linspace(0, path.n_segments, frames, device=like.device, dtype=like.dtype)[None]
 
 
 def removal_tracks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +17,12 @@ from diffig.baselines import Constant
 from diffig.config import build, compose, options_of
 from diffig.data import Batch
 from diffig.evaluation.explainer import Explainer as Judge
+from diffig.evaluation.metric_info import told
 from diffig.evaluation.rows import COLUMNS
 from diffig.metrics import MetricSuite
 from diffig.notebook.explainer import Explainer
+from diffig.notebook.kept import Keeper
+from diffig.report.of_rows import method_folders
 from diffig.scores import Objective
 
 if TYPE_CHECKING:
@@ -38,8 +42,11 @@ def evaluate(
     masks: Tensor | None = None,
     indices: Tensor | None = None,
     dataset: str = "given",
+    output: str | Path | None = None,
 ) -> pd.DataFrame:
     """Return one row for each image, method and metric, with the columns of `diffig-evaluate` that apply.
+
+    `diffig.report` makes a page of it; how it has to read the metrics is in the table's `attrs`.
 
     Args:
         model: what was explained; an `Explainer` brings its preprocessing, objective and categories.
@@ -54,6 +61,8 @@ def evaluate(
         masks: `(B, 1, H, W)` uint8, where the objects are, for localisation.
         indices: `(B,)` keys of the breaking of ties; 0 ... B - 1 otherwise.
         dataset: what rows call the images.
+        output: a folder for what `diffig-evaluate` leaves of a run, curves and small pictures among it; each method
+            has its own below it, and `diffig.report(output)` shows them all.
     """
     import pandas as pd
 
@@ -64,22 +73,29 @@ def evaluate(
     keys = torch.arange(len(batch)) if indices is None else indices
     named = attributions if isinstance(attributions, Mapping) else {_name(attributions): attributions}
     suite, rows = suite_of(metrics), []
+    folders = method_folders(named, Path(output)) if output is not None else {}
     for name, given in named.items():
         method = _method(given, explain, batch, keys, baselines, name)
         facts = _facts(method, explain, name, dataset)
         judges = _without_asking(suite, name) if isinstance(method, Held) else suite
+        keeper = Keeper(folders[name], judges, subject.categories or ()) if folders else None
         for part in subject.parts(classes):
             method.score = method.score.like(part.classifier)
             judge = Judge(method, judges, facts, "label", _masks(masks, keys))
             some = Batch(batch[part.rows], part.targets, keys.to(part.rows.device)[part.rows])
             labels = dict(zip(some.indices.tolist(), classes[part.rows].tolist(), strict=True))
-            for row in judge.predict_step(some, 0).rows:
-                own = {"label": labels[row["image_index"]]}
-                if subject.multi_label:
-                    own["prediction"] = None
-                rows.append({**row, **own})
+            unsaid = {"prediction": None} if subject.multi_label else {}
+            outcome = judge.predict_step(some, 0)
+            own = [{**row, **unsaid, "label": labels[row["image_index"]]} for row in outcome.rows]
+            rows += own
+            if keeper:
+                keeper.add(some.images, outcome._replace(rows=own))
+        if keeper:
+            keeper.finish()
     table = pd.DataFrame(rows).dropna(axis="columns", how="all")
-    return table[[column for column in COLUMNS if column in table]]
+    table = table[[column for column in COLUMNS if column in table]]
+    table.attrs = {"metrics": told(suite.describe())}
+    return table
 
 
 def suite_of(metrics: str | MetricSuite) -> MetricSuite:

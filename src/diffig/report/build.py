@@ -30,6 +30,14 @@ class Report(NamedTuple):
     folder: Path
     sweeps: list[str]
 
+    def _repr_html_(self) -> str:
+        """The verdicts and the way to the page, in a notebook."""
+        from html import escape
+
+        said = [f"<p><b>{escape(c.headline)}</b>. {escape(' '.join(c.sentences))}</p>" for c in self.comparisons]
+        page = escape(str(self.html or self.folder))
+        return "".join([*said, f'<p><a href="{page}">{page}</a></p>'])
+
 
 def build_report(
     runs: str | Path | Sequence[str | Path],

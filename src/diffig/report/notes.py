@@ -33,7 +33,7 @@ def notices_of(rows: pd.DataFrame, top: pd.DataFrame, metric: str, n: int) -> li
         worst = top.loc[top["failures"].idxmax()]
         most = f"{worst['setting']} ({worst['failures']})"
         notices.append(f"{failed} values of {metric} are not finite and left out, most in {most}.")
-    if rows["seed"].nunique() == 1 and top["method"].str.startswith(OURS).any():
+    if rows["seed"].nunique() == 1 and top["method"].str.lower().str.startswith(OURS).any():
         notices.append("One seed only: the variation between random paths is not in these intervals.")
     return notices
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-OURS = "diffig"  # methods of this project; every other winner is a competitor
+OURS = "diffig"  # methods of this project, in whatever case; every other winner is a competitor
 
 
 def verdict(
@@ -22,7 +22,7 @@ def verdict(
 ) -> tuple[str, list[str], list[tuple[str, str, str]]]:
     """Title, sentences and facts (name, number, remark) that answer: who wins, by how much, how sure, at what price."""
     best, anchor = top.iloc[0], top[top["setting"] == reference].iloc[0]
-    ours = str(best["method"]).startswith(OURS)
+    ours = str(best["method"]).lower().startswith(OURS)
     value = estimate(best["mean"], best["low"], best["high"])
     sentences = [f"`{best['setting']}` has the best {metric}: {value} on {best['images']} images."]
     facts = [(f"{metric} of the winner", number(best["mean"]), f"95 % {_span(best['low'], best['high'])}")]
@@ -78,7 +78,7 @@ def verdict(
         )
         facts.append(("forward images per image", count(best["forward_images"]), remark))
     if not ours:
-        own = top[top["method"].str.startswith(OURS)]
+        own = top[top["method"].str.lower().str.startswith(OURS)]
         standing = (
             f"the best DiffIG setting, `{own.iloc[0]['setting']}`, is number {own.iloc[0]['rank']} of {len(top)} "
             f"({estimate(own.iloc[0]['mean'], own.iloc[0]['low'], own.iloc[0]['high'])})"
