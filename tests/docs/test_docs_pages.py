@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import torchvision
 from omegaconf import OmegaConf
 
@@ -114,16 +115,41 @@ def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert names["page"].html == Path("outputs/judged/report.html")
 
 
-def test_the_notebook_page_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def beside_a_cat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with the photograph that pages speak of, of nothing."""
     import numpy as np
     from PIL import Image
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torchvision.models, "mobilenet_v2", lambda weights: SoftplusNet(classes=1000))
     pixels = np.random.default_rng(0).integers(0, 256, (230, 240, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("cat.jpg")
+
+
+@pytest.mark.usefixtures("beside_a_cat")
+def test_the_readme_runs() -> None:
+    """Every block, with a network, weights and images under the names that it takes as given."""
+    names: dict[str, object] = {
+        "model": SoftplusNet(classes=1000),
+        "weights": torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1,
+        "net": SoftplusNet(),
+        "images": torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)),
+        "labels": torch.tensor([1, 2]),
+    }
+    found = blocks(TEXTS["README.md"], "python")
+    for block in found:
+        exec(block, names)
+    assert len(found) == 2
+    assert names["heatmap"].shape == (3, 224, 224)
+    assert names["attribution"].shape == (2, 3, 12, 12)
+    assert names["gap"].abs().max() < 1e-3, "it adds up to the change exactly, says the text"
+
+
+@pytest.mark.usefixtures("beside_a_cat")
+def test_the_notebook_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torchvision.models, "mobilenet_v2", lambda weights: SoftplusNet(classes=1000))
     names: dict[str, object] = {}
     for block in blocks(TEXTS["docs/notebook.md"], "python"):
         exec(block, names)
@@ -135,8 +161,8 @@ def test_the_notebook_page_runs(
 
 
 def test_no_page_has_python_that_nobody_runs() -> None:
-    shown = {page for page, text in TEXTS.items() if blocks(text, "python") and page.startswith("docs/")}
-    assert shown == {f"docs/{page}.md" for page in ("tutorial", "judge", "notebook", "extend")}
+    shown = {page for page, text in TEXTS.items() if blocks(text, "python")}
+    assert shown == {"README.md", *(f"docs/{page}.md" for page in ("tutorial", "judge", "notebook", "extend"))}
 
 
 @pytest.mark.parametrize("page", TEXTS)

@@ -14,6 +14,7 @@ from diffig.baselines import Average, Dataset
 from diffig.checks import check_widths
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build, build_method
+from diffig.evaluation.own_classifier import classifier_of
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -23,17 +24,38 @@ if TYPE_CHECKING:
 
 def prepare(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
     """Return the dataset and a classifier that is ready for it: loaded, or trained in seconds and cached."""
-    datamodule = build(cfg.dataset)
-    datamodule.setup()
-    classifier = build(cfg.classifier, datamodule=datamodule)
-    fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    datamodule, classifier = assemble(cfg)
+    make_ready(cfg, datamodule, classifier)
     return datamodule, classifier
 
 
+def assemble(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
+    """Return the dataset and its classifier, which nobody has trained yet."""
+    datamodule = build(cfg.dataset)
+    datamodule.setup()
+    return datamodule, classifier_of(cfg, datamodule)
+
+
+def make_ready(
+    cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier, attributors: Sequence[Attributor] = ()
+) -> None:
+    """Give a classifier its weights, and methods their images.
+
+    Methods are built before, so that a wrong key of theirs is told before anything is trained.
+    """
+    fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    for attributor in attributors:
+        fill_banks(attributor, datamodule, cfg.seed)
+
+
+def method_of(cfg: DictConfig, classifier: Classifier) -> Attributor:
+    """Return the attributor of the config with its score and baseline, its banks of images empty."""
+    return build_method(cfg, build(cfg.objective)(classifier), build(cfg.baseline))
+
+
 def explain_with(cfg: DictConfig, datamodule: ImageDataModule, classifier: Classifier) -> Attributor:
-    """Return the attributor of the config, with its score and baseline."""
-    score = build(cfg.objective)(classifier)
-    attributor = build_method(cfg, score, build(cfg.baseline))
+    """Return the attributor of the config, with its score, baseline and images."""
+    attributor = method_of(cfg, classifier)
     fill_banks(attributor, datamodule, cfg.seed)
     return attributor
 

@@ -18,7 +18,7 @@ from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
 from diffig.evaluation.given import read_given
 from diffig.evaluation.metric_info import write_metric_info
-from diffig.evaluation.preparation import explain_with, judge_with, prepare
+from diffig.evaluation.preparation import assemble, judge_with, make_ready, method_of
 from diffig.evaluation.rows import RowStore
 from diffig.evaluation.run_columns import run_columns
 from diffig.evaluation.selection import select
@@ -54,8 +54,9 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         return reuse_rows(duplicate, output)
     given = read_given(cfg.attributions) if cfg.attributions else None
     metrics = build(cfg.metrics) if given is None else _of_maps_alone(build(cfg.metrics), given.name)
-    datamodule, classifier = prepare(cfg)
-    attributor = explain_with(cfg, datamodule, classifier) if given is None else None
+    datamodule, classifier = assemble(cfg)
+    attributor = method_of(cfg, classifier) if given is None else None
+    make_ready(cfg, datamodule, classifier, [] if attributor is None else [attributor])
     positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:

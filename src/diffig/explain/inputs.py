@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
 from diffig.data.imagenet import imagenet_names
@@ -73,6 +74,17 @@ def read_image(file: str | Path, size: tuple[int, int], grey: bool = False, grou
     shape = [max(size[0], round(pixels.shape[-2] * scale)), max(size[1], round(pixels.shape[-1] * scale))]
     resized = vision.resize(pixels.float() / 255, shape, antialias=True)
     return vision.center_crop(resized, list(size)).clamp(0, 1)[None]
+
+
+def in_colour(file: str | Path) -> bool:
+    """Return whether an image file is more than shades of grey; False for what is no image, which reading it says."""
+    try:
+        picture = read_picture(Path(file), str(file)).convert("RGB")
+    except (OSError, ValueError):
+        return False
+    picture.thumbnail((64, 64))
+    pixels = np.asarray(picture).astype(int)
+    return bool(((pixels.max(-1) - pixels.min(-1)) > 24).mean() > 0.02)
 
 
 def target_of(wanted: Any, probabilities: Tensor, names: list[str]) -> int:

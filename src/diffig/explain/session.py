@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -9,12 +10,16 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from diffig.config import build, build_method
-from diffig.evaluation.preparation import empty_banks, explain_with, prepare
-from diffig.explain.inputs import class_names, read_image
+from diffig.evaluation.own_classifier import classifier_of, own_options
+from diffig.evaluation.preparation import assemble, empty_banks, make_ready, method_of
+from diffig.explain.inputs import class_names, in_colour, read_image
 
 if TYPE_CHECKING:
     from diffig.attribution.base import Attributor
     from diffig.classifiers.base import Classifier
+
+
+log = logging.getLogger("diffig")
 
 
 class Session(NamedTuple):
@@ -37,9 +42,9 @@ def open_session(cfg: DictConfig, methods: list[DictConfig]) -> Session:
         ValueError: the classifier has random weights, or a method needs training images and there are none.
     """
     if not isinstance(cfg.image, int) and cfg.classifier._target_.rsplit(".", 1)[-1] != "small_cnn":
-        classifier = build(cfg.classifier)
+        classifier = classifier_of(cfg)
         # A network of the user's own may hold its weights from the start.
-        if "checkpoint" in cfg.classifier and getattr(classifier, "checkpoint", None) is None:
+        if "checkpoint" in own_options(cfg.classifier) and classifier.checkpoint is None:
             raise ValueError(f"classifier {classifier.name!r} has random weights; set classifier.checkpoint=...")
         baseline, score = build(cfg.baseline), build(cfg.objective)(classifier)
         attributors = [build_method(each, score, baseline) for each in methods]
@@ -49,10 +54,12 @@ def open_session(cfg: DictConfig, methods: list[DictConfig]) -> Session:
                 "dataset (image=<number>)"
             )
         return Session(classifier, class_names(classifier), attributors, None)
-    datamodule, classifier = prepare(cfg)
+    datamodule, classifier = assemble(cfg)
+    attributors = [method_of(each, classifier) for each in methods]
+    make_ready(cfg, datamodule, classifier, attributors)
     names = [str(name) for name in datamodule.class_names]
     names += [str(index) for index in range(len(names), classifier.num_classes)]
-    return Session(classifier, names, [explain_with(each, datamodule, classifier) for each in methods], datamodule)
+    return Session(classifier, names, attributors, datamodule)
 
 
 def index_of(session: Session, source: int | str) -> Tensor:
@@ -71,6 +78,12 @@ def image_of(cfg: DictConfig, session: Session, source: int | str) -> Tensor:
         return read_image(source, (cfg.size, cfg.size), grey=session.classifier.in_channels == 1)  # type: ignore[arg-type]
     if not isinstance(source, int):
         channels, height, width = session.datamodule.image_shape
+        if channels == 1 and in_colour(source):
+            log.warning(
+                "%s is in colour, and %s has learnt from %s alone, grey images of %d x %d: what it sees there says "
+                "little; name a classifier of such pictures, classifier=torchvision classifier.checkpoint=..., say",
+                *(source, session.classifier.name, session.datamodule.name, height, width),
+            )
         return read_image(source, (height, width), grey=channels == 1)
     images = session.datamodule.test_set
     if not 0 <= source < len(images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from pathlib import Path
@@ -24,6 +25,9 @@ from diffig.tracking.environment import environment
 
 if TYPE_CHECKING:
     from diffig.attribution.base import Attributor
+
+log = logging.getLogger("diffig")
+TOLERATED = 0.2  # share of the score's change that a map may miss without a word
 
 
 def explain_one(cfg: DictConfig, session: Session, source: int | str, folder: Path) -> str:
@@ -48,6 +52,9 @@ def explain_one(cfg: DictConfig, session: Session, source: int | str, folder: Pa
     for method in session.methods:
         integral, line = _timed(method, image, target, index, region)
         lines.append(line)
+        if line["gap"] is not None and (said := incomplete(line["gap"], line["sum"] - line["gap"])):
+            advice = "take more steps=, or credit=agreeing" if hasattr(method, "steps") else "its sum says little"
+            log.warning("%s: %s; %s", method.name, said, advice)
         maps[method.name] = integral.attribution[0]
     top = probabilities.topk(min(5, len(probabilities)))
     first, name = session.methods[0], session.names[target]
@@ -125,6 +132,19 @@ def _films(
     what = f"{methods[0].name}: probability of {name}, the pixels named first put in and taken out"
     save_film(folder / "removal.gif", removal, share, "share of the pixels", what)
     save_strip(folder / "removal.png", removal, share, "share of the pixels", what)
+
+
+def incomplete(gap: float, change: float) -> str:
+    """Return what a large completeness gap means, in words; nothing where it is small.
+
+    Args:
+        gap: the sum of the map minus the score's change.
+        change: the score at the image minus that at the baseline.
+    """
+    if abs(gap) <= max(TOLERATED * abs(change), 0.01):
+        return ""
+    share = f"{abs(gap / change):.0%} of" if abs(change) > 1e-6 else "more than"
+    return f"the map does not add up: the completeness gap {gap:+.3g} is {share} the score's change {change:+.3g}"
 
 
 def _finite(value: Tensor) -> float | None:

@@ -32,9 +32,11 @@ class Report(NamedTuple):
 
     def _repr_html_(self) -> str:
         """The verdicts and the way to the page, in a notebook."""
+        import re
         from html import escape
 
         said = [f"<p><b>{escape(c.headline)}</b>. {escape(' '.join(c.sentences))}</p>" for c in self.comparisons]
+        said = [re.sub("`([^`]+)`", r"<code>\1</code>", sentence) for sentence in said]
         page = escape(str(self.html or self.folder))
         return "".join([*said, f'<p><a href="{page}">{page}</a></p>'])
 

@@ -1,0 +1,59 @@
+"""The classifier of a config, also where it is a function of the user's own."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from diffig.classifiers.base import Classifier
+from diffig.config import CONF_DIR, build, options_of
+from diffig.conversion import kind_of
+from diffig.tracking.identity import choices
+
+if TYPE_CHECKING:
+    from diffig.data.module import ImageDataModule
+
+
+def classifier_of(cfg: DictConfig, datamodule: ImageDataModule | None = None) -> Classifier:
+    """Return what `cfg.classifier` builds; a function gets the data where it has an argument `datamodule`.
+
+    Raises:
+        TypeError: it is no `Classifier`.
+    """
+    node = own_options(cfg.classifier)
+    given = {"datamodule": datamodule} if datamodule is not None and asks_for(node["_target_"], "datamodule") else {}
+    found = build(OmegaConf.create(node), **given)
+    if not isinstance(found, Classifier):
+        raise TypeError(
+            f"classifier._target_={node['_target_']} returns {kind_of(found)}, which does not say how its pixels are "
+            "normalised; give a function that returns diffig.Classifier(net, mean, std, name, num_classes)"
+        )
+    return found
+
+
+def own_options(node: DictConfig) -> dict[str, Any]:
+    """Return the options of a classifier, without the defaults of another.
+
+    `classifier._target_=my_package.my_model` alone leaves the keys of the file that was chosen before; those that
+    nobody has set are no arguments of the function.
+    """
+    options = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(options, dict)
+    files = {name: OmegaConf.load(Path(CONF_DIR, "classifier", f"{name}.yaml")) for name in options_of("classifier")}
+    usual = files.get(choices().get("classifier", "small_cnn"), {})
+    if options["_target_"] in {file["_target_"] for file in files.values()}:
+        usual = {}
+    return {str(key): value for key, value in options.items() if key not in usual or value != usual[key]}
+
+
+def asks_for(target: str, argument: str) -> bool:
+    """Return whether a function, by its full name, has an argument of that name; one that cannot be told is asked."""
+    from hydra.utils import get_object
+
+    try:
+        return argument in inspect.signature(get_object(target)).parameters
+    except Exception:  # it cannot be imported, or has no signature: building it says so
+        return True

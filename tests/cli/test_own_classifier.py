@@ -1,0 +1,83 @@
+"""A function of the user's own gets what was set for it, and the defaults of no other classifier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import diffig
+from diffig.config import compose
+from diffig.evaluation.own_classifier import classifier_of, own_options
+
+MINE = """
+import torch
+from diffig import Classifier
+
+def plain(depth=1):
+    torch.manual_seed(depth)
+    return Classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(10)), [0.5] * 3, [0.5] * 3, "mine")
+
+def anything(**options):
+    assert not options, options
+    return plain()
+
+def of_data(datamodule):
+    return Classifier(torch.nn.Flatten(), [0.5], [0.5], datamodule.name)
+
+def bare(**options):
+    return torch.nn.Flatten()
+"""
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_networks.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "own_networks", raising=False)
+
+
+class Data:
+    name = "of this name"
+
+
+def built(*words: str, data: object = None) -> diffig.Classifier:
+    return classifier_of(compose("evaluate", list(words)), data)  # type: ignore[arg-type]
+
+
+def test_defaults_of_another_classifier_are_left_behind() -> None:
+    assert built("classifier._target_=own_networks.plain", data=Data()).name == "mine"
+    assert built("classifier._target_=own_networks.anything", data=Data()).name == "mine"
+    assert built("classifier._target_=own_networks.of_data", data=Data()).name == "of this name"
+    deep = built("classifier._target_=own_networks.plain", "+classifier.depth=2")
+    images = torch.rand(1, 3, 2, 2)
+    assert not torch.equal(deep(images), built("classifier._target_=own_networks.plain")(images))
+    set_by_hand = ["classifier._target_=own_networks.bare", "classifier.width=5"]
+    assert own_options(compose("evaluate", set_by_hand).classifier) == {
+        "_target_": "own_networks.bare",
+        "width": 5,
+    }
+
+
+def test_our_own_keep_all_of_theirs() -> None:
+    for name in ("small_cnn", "cifar_resnet", "torchvision"):
+        node = compose("evaluate", [f"classifier={name}"]).classifier
+        assert own_options(node) == dict(node)
+
+
+def test_what_is_no_classifier_is_told() -> None:
+    with pytest.raises(TypeError, match=r"own_networks.bare returns a Flatten, .* returns diffig.Classifier\(net, mean"):
+        built("classifier._target_=own_networks.bare")
+
+
+def test_a_photograph_is_explained_by_it(
+    program: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 30), (200, 40, 40)).save(tmp_path / "cat.jpg")
+    words = ("image=cat.jpg", "size=8", "method=ig", "steps=4", "films=false", "hydra.run.dir=run")
+    assert program("explain", *words, "classifier._target_=own_networks.plain") == 0, "".join(capfd.readouterr())
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["classifier"] == "mine"
