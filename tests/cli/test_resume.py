@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,3 +127,22 @@ def test_a_run_killed_between_its_rows_and_its_mark_is_no_twin_of_what_it_was(
     assert program("evaluate", *words, "method=gradient") == 130
     assert set(pd.read_parquet(tmp_path / "sweep" / "0" / "rows.parquet")["method"]) == {"gradient"}
     assert find_duplicate(tmp_path / "sweep" / "1", mark) is None
+
+
+def test_a_sweep_that_is_started_again_leaves_its_finished_jobs_alone(
+    program: Callable[..., int], cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-m", *TINY, "limit=2", "steps=2", "method=ig", f"dirs.cache={cache}", "hydra.sweep.dir=sweep"]
+    assert program("evaluate", *words, "seed=0,1") == 0
+    shutil.rmtree(tmp_path / "sweep" / "1")
+    left = ("rows.parquet", "environment.json", "config.yaml", "summary.csv", "attributions.png", "fingerprint")
+    before = {name: (tmp_path / "sweep" / "0" / name).stat().st_mtime_ns for name in left}
+    capfd.readouterr()
+    assert program("evaluate", *words, "seed=0,1") == 0
+    said = capfd.readouterr().out
+    assert said.count("done before") == 1
+    assert said.count("protocol diffig: 2 images in") == 1
+    assert {name: (tmp_path / "sweep" / "0" / name).stat().st_mtime_ns for name in left} == before
+    assert (tmp_path / "sweep" / "1" / "rows.parquet").is_file()
+    assert program("evaluate", *words, "seed=0,1", "limit=3") == 0  # another configuration is explained
+    assert pd.read_parquet(tmp_path / "sweep" / "0" / "rows.parquet")["image_index"].nunique() == 3

@@ -6,7 +6,7 @@ Parts lie in `<output>/rows/` as `rows-<first image>-<last image>-<rank>.parquet
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,17 +144,23 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
         stated.to_parquet(partial, index=False)
 
 
-def read_table(file: str | Path) -> pd.DataFrame:
+def read_table(file: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
     """Return the rows or curves of a file.
+
+    Args:
+        file: Parquet.
+        columns: only these, as far as there are any; by default all.
 
     Raises:
         NewerFormat: it is of a later diffig.
         ValueError: it is damaged, or no table at all.
     """
     import pandas as pd
+    import pyarrow.parquet as pq
 
     try:
-        table = pd.read_parquet(file)
+        known = None if columns is None else [name for name in pq.read_schema(file).names if name in columns]
+        table = pd.read_parquet(file, columns=known)
     except FileNotFoundError:
         raise
     except Exception as error:  # of whatever kind a broken byte leads the reader to

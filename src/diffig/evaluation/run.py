@@ -19,7 +19,7 @@ from diffig.evaluation.finishing import finish
 from diffig.evaluation.given import read_given
 from diffig.evaluation.metric_info import write_metric_info
 from diffig.evaluation.preparation import assemble, judge_with, make_ready, method_of
-from diffig.evaluation.rows import RowStore
+from diffig.evaluation.rows import RowStore, read_table
 from diffig.evaluation.run_columns import run_columns
 from diffig.evaluation.selection import select
 from diffig.evaluation.thumbnails import ThumbnailStore
@@ -41,11 +41,14 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     """Return the rows of one evaluation and leave them, a summary and pictures in `dirs.output`.
 
     A run that was killed goes on where it stopped when the same command writes to the same folder; a job of a sweep
-    that asks for what another job of the sweep has done takes over its rows.
+    that is done is left as it is, and one that asks for what another has done takes over its rows.
     """
     output = Path(cfg.dirs.output)
     output.mkdir(parents=True, exist_ok=True)
     mark, thumbnails = fingerprint(cfg), ThumbnailStore(output, cfg.thumbnails)
+    if in_sweep() and not cfg.logger and marked(output, mark) and (output / "rows.parquet").is_file():
+        log.info("done before; a sweep that is started again does what is missing")
+        return read_table(output / "rows.parquet")
     write_text(output / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     write_json(output / "environment.json", environment())
     duplicate = find_duplicate(output, mark) if in_sweep() else None

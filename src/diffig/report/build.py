@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +10,12 @@ from typing import NamedTuple
 from diffig.evaluation.metric_info import read_metric_info
 from diffig.io import write_text
 from diffig.report.comparison import Comparison, compare
+from diffig.report.contents import contents_of
 from diffig.report.files import output_folder, write_tables
 from diffig.report.page import render
-from diffig.report.reading import curves_of, once_each, read_curves, read_rows
+from diffig.report.reading import once_each, read_rows
 from diffig.report.runs import Failure, Found, find_runs
-from diffig.report.settings import COMPARISON, label_settings
+from diffig.report.settings import label_settings
 from diffig.report.wording import HEADLINES, as_said, judges_methods
 
 FORMATS = ("md", "csv", "tex", "html", "pdf")
@@ -89,27 +91,29 @@ def _build(
     pair: Sequence[str] | None,
 ) -> Report:
     """The report of the runs found, their metrics read as they say."""
-    rows, notices = read_rows(found.row_files)
-    metrics = sorted(rows["metric"].unique())
+    contents, notices = contents_of(found.row_files), []
+    metrics = contents.metrics
     if headline is not None and headline not in metrics:
         raise ValueError(f"headline={headline!r} was not measured in these runs; choose one of: {', '.join(metrics)}.")
     if headline is not None and not judges_methods(headline):
         raise ValueError(f"headline={headline!r} describes images or classifier and ranks no methods; choose another.")
     if headline is None and not set(HEADLINES) & set(metrics):
         raise ValueError(f"{HEADLINES[0]} was not measured; set headline=... to one of: {', '.join(metrics)}.")
-    protocols = sorted(set(rows["protocol"]))
-    if len(protocols) > 1:
-        named = ", ".join(protocol or "unnamed" for protocol in protocols)
+    if len(contents.protocols) > 1:
+        named = ", ".join(protocol or "unnamed" for protocol in contents.protocols)
         notices.append(
-            f"These runs follow {len(protocols)} protocols ({named}). Each has tables of its own: images, quadrature"
-            " and metrics differ, so numbers of one do not compare with numbers of another."
+            f"These runs follow {len(contents.protocols)} protocols ({named}). Each has tables of its own: images,"
+            " quadrature and metrics differ, so numbers of one do not compare with numbers of another."
         )
     draw = bool({"html", "pdf"} & set(formats))
-    curves = read_curves(found.row_files, rows) if draw else None
     comparisons, refused = [], []
-    groups = list(rows.groupby(COMPARISON, sort=True))
-    for (dataset, classifier, protocol), own in groups:
+    counts: Counter[str] = Counter()
+    for key, files in contents.files.items():
+        dataset, classifier, protocol = key
         name = f"{dataset} · {classifier}" + (f" · protocol {protocol}" if protocol else "")
+        own, said = read_rows(files, key)
+        notices += said
+        counts.update(own["run"].value_counts().to_dict())
         measured = set(own["metric"])
         metric = headline or next((known for known in HEADLINES if known in measured), HEADLINES[0])
         if metric not in measured:
@@ -119,22 +123,20 @@ def _build(
         if once:
             notices.append(f"{name}: {', '.join(once)} gave the same with several baselines and count once.")
         own = own.assign(setting=label_settings(own))
-        own_curves = curves_of(curves, own)
         try:
             comparisons.append(
-                compare(name, own, own_curves, metric, reference, n, seed, draw, (pair[0], pair[1]) if pair else None)
+                compare(name, own, files, metric, reference, n, seed, draw, (pair[0], pair[1]) if pair else None)
             )
         except LookupError as error:
             refused.append(str(error.args[0]))
             notices.append(f"{name} is left out: {error.args[0]}")
     if not comparisons:
-        raise ValueError(refused[0])
+        raise ValueError(refused[0] if refused else " ".join(notices))
     folder = output_folder(output, found)
-    files = write_tables(folder, comparisons, formats)
+    written = write_tables(folder, comparisons, formats)
     html = None
     if "html" in formats:
         html = folder / "report.html"
-        write_text(html, render(comparisons, found, rows, notices, n, seed))
-        files.append(html)
-    sweeps = sorted({str(name) for name in rows["sweep"].dropna() if name}) if "sweep" in rows else []
-    return Report(html, files, comparisons, found.failures, notices, folder, sweeps)
+        write_text(html, render(comparisons, found, counts, notices, n, seed))
+        written.append(html)
+    return Report(html, written, comparisons, found.failures, notices, folder, contents.sweeps)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffig.report.equal_paths import equal_paths
@@ -12,6 +14,7 @@ from diffig.report.figures.canvas import Figure, Style, styles
 from diffig.report.notes import disagreements_of, every_image, losses_of, notices_of, overview_of
 from diffig.report.provenance import provenance
 from diffig.report.ranking import find_reference, pair_with, rank_settings
+from diffig.report.reading import curves_of, read_curves
 from diffig.report.reliability import reliability_table
 from diffig.report.runs import class_names
 from diffig.report.settings import in_common
@@ -64,7 +67,7 @@ class Comparison:
 def compare(
     name: str,
     rows: pd.DataFrame,
-    curves: pd.DataFrame | None,
+    files: Sequence[Path],
     metric: str,
     wanted: str | None,
     n: int,
@@ -73,6 +76,8 @@ def compare(
     pair: tuple[str, str] | None = None,
 ) -> Comparison:
     """The comparison of `rows` by `metric`, against the setting or method `wanted`; `pair` is compared in every metric.
+
+    Beside the files of rows lie their curves.
 
     Raises:
         LookupError: if these rows have no such reference or no such pair.
@@ -93,7 +98,10 @@ def compare(
     rival = reference if reference != winner or len(top) == 1 else top.iloc[1]["setting"]
     title, sentences, facts = verdict(rows, top, paired[metric], metric, reference, n, seed)
     protocol = str(rows["protocol"].iloc[0])
-    shown = draw(rows, curves, ranked, paired[metric], metric, reference, look, n, seed) if with_figures else []
+    shown = []
+    if with_figures:
+        curves = _curves_of_best(files, rows, list(best["setting"]))
+        shown = draw(rows, curves, ranked, paired[metric], metric, reference, look, n, seed)
     suffix = f" Protocol: {protocol}." if protocol else ""
     names = class_names(rows["run"].unique())
     images = every_image(rows, metric, list(best["setting"]))
@@ -129,6 +137,13 @@ def compare(
         arrows={m: arrow(m) for m in metrics},
         common=in_common(rows),
     )
+
+
+def _curves_of_best(files: Sequence[Path], rows: pd.DataFrame, settings: list[str]) -> pd.DataFrame | None:
+    """The curves of a few settings, for those of all would not fit into memory."""
+    own = rows[rows["setting"].isin(settings)]
+    runs = set(own["run"])
+    return curves_of(read_curves([file for file in files if str(file.parent) in runs], own), own)
 
 
 def folders_of(rows: pd.DataFrame, settings: list[str]) -> dict[str, list[str]]:

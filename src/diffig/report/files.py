@@ -84,14 +84,14 @@ def to_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
     """A GitHub table; numbers right-aligned."""
     lines = [_markdown_line(titles.values())]
     lines.append("|" + "|".join("---" if _is_text(table, name) else "---:" for name in titles) + "|")
-    lines += [_markdown_line(cell(name, row[name]) for name in titles) for _, row in table.iterrows()]
+    lines += [_markdown_line(cell(name, row[name]) for name in titles) for row in table.to_dict("records")]
     return "\n".join(lines) + "\n"
 
 
 def to_latex(table: pd.DataFrame, titles: dict[str, str], caption: str) -> str:
     """A ``booktabs`` table float."""
     columns = "".join("l" if _is_text(table, name) else "r" for name in titles)
-    body = [_latex_line(cell(name, row[name]) for name in titles) for _, row in table.iterrows()]
+    body = [_latex_line(cell(name, row[name]) for name in titles) for row in table.to_dict("records")]
     parts = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\begin{{tabular}}{{{columns}}}"]
     parts += [r"\toprule", _latex_line(titles.values()), r"\midrule", *body, r"\bottomrule"]
     return "\n".join([*parts, r"\end{tabular}", r"\end{table}", ""])

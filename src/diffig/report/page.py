@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def render(
-    comparisons: list[Comparison], found: Found, rows: pd.DataFrame, notices: list[str], n: int, seed: int
+    comparisons: list[Comparison], found: Found, counts: Mapping[str, int], notices: list[str], n: int, seed: int
 ) -> str:
     """The whole page as one string; nothing in it points outside."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -55,6 +57,7 @@ def render(
         range_text=range_text,
         svg=lambda f, i: Markup(unique_ids(f, i)),
         bar=bar_of,
+        ends_of=ends_of,
         named=named,
         marks_of=marks_of,
         labels=labels_of,
@@ -81,10 +84,7 @@ def render(
         n_more_pictures=max(0, sum((f / "attributions.png").exists() for f in folders) - MOST_PICTURES)
         if pictures
         else 0,
-        runs=[
-            {"folder": short_name(f), "overrides": overrides_of(f), "rows": int((rows["run"] == str(f)).sum())}
-            for f in folders
-        ],
+        runs=[{"folder": short_name(f), "overrides": overrides_of(f), "rows": counts.get(str(f), 0)} for f in folders],
         configs=distinct_texts(folders, ["config.yaml", ".hydra/config.yaml"]),
         environments=distinct_texts(folders, ["environment.json"]),
         n=n,
@@ -112,12 +112,19 @@ def unique_ids(figure: Figure, section: int) -> str:
     return svg
 
 
-def bar_of(low: float, mean: float, high: float, table: pd.DataFrame) -> dict[str, str] | None:
-    """Places of a small interval bar in percent of the table's range."""
+def ends_of(table: pd.DataFrame) -> tuple[float, float] | None:
+    """Where the bars of a table of means or differences begin and end; None where there is nothing to draw."""
     left, right = table[["low", "mean" if "mean" in table else "difference"]].min().min(), table["high"].max()
-    if not np.isfinite([low, mean, high, left, right]).all() or right <= left:
+    if not np.isfinite([left, right]).all() or right <= left:
         return None
-    left, right = (min(left, 0.0), max(right, 0.0)) if "difference" in table else (left, right)
+    return (min(left, 0.0), max(right, 0.0)) if "difference" in table else (left, right)
+
+
+def bar_of(low: float, mean: float, high: float, ends: tuple[float, float] | None) -> dict[str, str] | None:
+    """Places of a small interval bar in percent of the range of its table."""
+    if ends is None or not all(map(math.isfinite, (low, mean, high))):
+        return None
+    left, right = ends
 
     def place(value: float) -> str:
         return f"{100 * (value - left) / (right - left):.1f}%"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,14 @@ REQUIRED = [name for name in [*COMPARISON, *SETTING, "image_index", "seed", "met
 MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images", "gap", "status"]
 
 
-def read_rows(files: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
+def read_rows(files: Sequence[Path], comparison: tuple[str, ...] | None = None) -> tuple[pd.DataFrame, list[str]]:
     """All rows of the given Parquet files with a column ``run`` (their folder), and notices for the reader.
 
     Guidance strengths that a file does not name are 0. Rows that occur twice with equal values are kept once.
+
+    Args:
+        files: of rows.
+        comparison: only rows of this data set, classifier and protocol.
 
     Raises:
         ValueError: if a file lacks columns or is of a later diffig, or if two rows share a key and disagree.
@@ -39,13 +43,19 @@ def read_rows(files: Sequence[Path]) -> tuple[pd.DataFrame, list[str]]:
         frame["run"] = str(Path(file).parent)
         frames.append(frame)
     rows = pd.concat(frames, ignore_index=True)
+    del frames  # a second copy of everything
     for column in MEASURED:
         if column not in rows.columns:
             rows[column] = "ok" if column == "status" else np.nan
     rows["status"] = rows["status"].fillna("ok")
     for column in LATER:
         rows[column] = rows[column].fillna("").astype(str) if column in rows.columns else ""
-    rows["variant"] = rows["variant"].map(_without_columns)
+    if comparison is not None:
+        elsewhere = rows[COMPARISON[0]] != comparison[0]
+        for name, value in zip(COMPARISON[1:], comparison[1:], strict=True):
+            elsewhere |= rows[name] != value
+        rows = rows[~elsewhere].reset_index(drop=True) if elsewhere.any() else rows
+    rows["variant"] = rows["variant"].map({variant: _without_columns(variant) for variant in rows["variant"].unique()})
     rows["value"] = rows["value"].astype("float64").where(np.isfinite(rows["value"].astype("float64")))
     for column in guidance_columns(rows):
         rows[column] = rows[column].astype("float64").fillna(0.0)
@@ -83,7 +93,7 @@ def once_each(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]
     own = rows[rows["metric"].isin(judged)]
     left: list[str] = []
     gone = rows["baseline"] != rows["baseline"]
-    for _, group in own.groupby(keys, dropna=False, sort=False):
+    for group in _alike(own, keys):
         table = group.pivot_table(
             index=["metric", "seed", "image_index"], columns="baseline", values="value", aggfunc="mean", dropna=False
         )
@@ -96,6 +106,15 @@ def once_each(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]
             gone |= found
             left.append(str(group["method"].iloc[0]))
     return rows[~gone], sorted(set(left))
+
+
+def _alike(rows: pd.DataFrame, keys: list[str]) -> Iterator[pd.DataFrame]:
+    """The groups by `keys` in which two baselines may have the same values: smallest and largest are the same."""
+    number = rows.groupby(keys, dropna=False, sort=False).ngroup().rename("group")
+    ends = rows["value"].groupby([number, rows["baseline"]], dropna=False, sort=False).agg(["min", "max"]).reset_index()
+    alike = number.isin(ends.loc[ends.duplicated(["group", "min", "max"], keep=False), "group"])
+    for _, group in rows[alike].groupby(number[alike], sort=False):
+        yield group
 
 
 def _reads_baseline(metric: str) -> bool:
@@ -136,22 +155,26 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return unique, [f"{count} rows occur more than once with equal values ({runs}); each counts once."]
 
 
-def read_curves(row_files: list[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
+def read_curves(row_files: Sequence[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
     """All ``curves.parquet`` beside the rows; keys they do not carry are taken from the rows of the same run."""
     import pandas as pd
 
+    keys = [*COMPARISON, *SETTING, *guidance_columns(rows)]
     frames = []
+    told: dict[str, pd.DataFrame] | None = None
     for file in row_files:
         path = file.with_name("curves.parquet")
         if not path.exists():
             continue
         curves = read_table(path)
-        own = rows[rows["run"] == str(file.parent)]
-        for key in [*COMPARISON, *SETTING, *guidance_columns(rows)]:
+        if told is None and set(keys) - set(curves.columns):
+            named = rows.assign(of=rows["method"]).groupby(["run", "of"])[keys].first().reset_index("of")
+            told = {str(run): own.set_index("of") for run, own in named.groupby(level="run")}
+        for key in keys:
             if key not in curves.columns:
                 fallback = 0.0 if key.startswith(GUIDANCE) else np.nan
-                first = own.groupby("method")[key].first()
-                curves[key] = curves["method"].map(first).fillna(fallback)
+                own = (told or {}).get(str(file.parent))
+                curves[key] = fallback if own is None else curves["method"].map(own[key]).fillna(fallback)
             elif key.startswith(GUIDANCE):
                 curves[key] = curves[key].fillna(0.0)
         frames.append(curves)

@@ -30,6 +30,7 @@ SHARED = {
     "credit": "credit {0}",
     "nodes": "nodes {0}",
 }
+NAMED = ("aggregation", "credit", "rule", "nodes")  # empty where a method has none
 SCALES = (PROPOSALS, OMEGA)  # columns of the guidance that steer nothing by themselves
 
 
@@ -48,32 +49,40 @@ def label_settings(rows: pd.DataFrame) -> pd.Series:
     keys = [*(name for name in SETTING if name in rows.columns), *strengths]
     unique = rows[keys].drop_duplicates().reset_index(drop=True)
     labels = []
-    for _, setting in unique.iterrows():
-        siblings = unique[unique["method"] == setting["method"]]
-        steering = [name for name in strengths if siblings[name].nunique() > 1]
+    differing = {method: _differing(siblings) for method, siblings in unique.groupby("method", sort=False)}
+    for setting in unique.to_dict("records"):
+        telling, shared = differing.get(setting["method"], (set(), []))
+        steering = [name for name in strengths if name in telling]
         bare = all(setting[s] == 0 or s == OMEGA or (s == PROPOSALS and setting[s] <= 1) for s in strengths)
         steered = [name for name in steering if setting[name] != 0 and not (bare and name == OMEGA)]
         parts = [f"{name.removeprefix(GUIDANCE)}={setting[name]:g}" for name in steered]
         if steering and not parts:
             parts = ["unguided"] if bare else [f"{name.removeprefix(GUIDANCE)}=0" for name in steering]
-        parts += [str(setting[name]) for name in ("baseline", "objective") if siblings[name].nunique(dropna=False) > 1]
+        parts += [str(setting[name]) for name in ("baseline", "objective") if name in telling]
         parts += [
-            f"{short}={setting[name]:g}"
-            for name, short in (("n_paths", "n"), ("steps", "steps"))
-            if siblings[name].nunique(dropna=False) > 1
+            f"{short}={setting[name]:g}" for name, short in (("n_paths", "n"), ("steps", "steps")) if name in telling
         ]
         parts += [
             setting[name] if name == "credit" else f"{name}={setting[name]}"
-            for name in ("aggregation", "credit", "rule", "nodes")
-            if name in keys and setting[name] and siblings.loc[siblings[name] != "", name].nunique() > 1
+            for name in NAMED
+            if name in keys and setting[name] and name in telling
         ]
-        shared = _shared_words(siblings["variant"])
         parts += [word for word in str(setting["variant"]).split(" ") if word and word not in shared]
         labels.append(" ".join([str(setting["method"]), *parts]))
     unique["setting"] = labels
     merged = rows[keys].merge(unique, on=keys, how="left")["setting"]
     merged.index = rows.index
     return merged
+
+
+def _differing(siblings: pd.DataFrame) -> tuple[set[str], list[str]]:
+    """The keys in which the settings of one method differ, and the words of their variants that all have."""
+    telling = set()
+    for name, values in siblings.items():
+        known = values[values != ""] if name in NAMED else values
+        if known.nunique(dropna=name in NAMED or str(name).startswith(GUIDANCE)) > 1:
+            telling.add(str(name))
+    return telling, _shared_words(siblings["variant"])
 
 
 def in_common(rows: pd.DataFrame) -> str:

@@ -48,8 +48,9 @@ def _panel(axes: Axes, shown: pd.DataFrame, price: str, metric: str, look: dict[
     front = pareto(costs, shown["mean"].to_numpy() * (-1 if lower_is_better(metric) else 1))
     best = shown.iloc[sorted(front)].sort_values(price)
     axes.plot(best[price], best["mean"], drawstyle="steps-post", color=MUTED, lw=1.2, zorder=1)
-    for _, row in shown.iterrows():
-        style, on_front, x = look[row["method"]], row["setting"] in set(best["setting"]), row[price]
+    in_front = set(best["setting"])
+    for row in shown.to_dict("records"):
+        style, on_front, x = look[row["method"]], row["setting"] in in_front, row[price]
         axes.plot([x, x], [row["low"], row["high"]], color=style.colour, lw=1, alpha=0.25, zorder=1)
         axes.plot(x, row["mean"], style.marker, color=style.colour, ms=7 if on_front else 4.5, mec=PAPER, mew=0.7)
     few, low, high = costs.min() <= 0, costs.min(), costs.max()
