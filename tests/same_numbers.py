@@ -18,7 +18,7 @@ import torch
 SMALL = ["dataset.size=8", "classifier.width=8"]
 SWEEP = [
     ["method=ig", "baseline=blur", "metrics=full"],
-    ["method=diffig_field", "n_paths=2", "aggregation=median", "guidance.waste=0.3", "steps=48"],
+    ["method=diffig_field", "n_paths=2", "aggregation=median", "guidance.absolute_mass=0.3", "steps=48"],
     ["method=spi", "n_paths=2", "objective=margin"],
     ["method=agi", "credit=proportional"],
     ["method=grad_cam", "footprint=[0.1,0.2]"],

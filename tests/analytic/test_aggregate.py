@@ -124,7 +124,7 @@ def test_combine_reads_the_change_of_the_score_from_its_parts():
     for how in ("mean", "median", "consensus", "best_of", "best_mixture"):
         found = combine(integral, how, judged)
         torch.testing.assert_close(found.gap, found.attribution.flatten(1).sum(1) - change)
-        torch.testing.assert_close(found.waste, total.abs().view(3, 4).mean(1))
+        torch.testing.assert_close(found.absolute_mass, total.abs().view(3, 4).mean(1))
 
 
 def test_the_mean_and_the_consensus_keep_completeness_and_the_gap_of_a_median_says_that_it_does_not():

@@ -45,7 +45,8 @@ class LatentDiffIG(RegionalAttributor):
         ends: how decoded paths meet the exact images, see `DecodedPath`.
         steps: backward images for each path.
         n_paths: candidates `N` for each image, sampled, decoded and integrated in one batch.
-        aggregation: of the candidates; `best_of` judges them by their retention, `best_guided` by what guidance climbs.
+        aggregation: of the candidates; `best_of` judges them by soft insertion minus deletion, `best_guided` by what
+            guidance climbs.
         rule, credit, nodes: of the integral, see `PathAttributor`.
     """
 
@@ -79,9 +80,9 @@ class LatentDiffIG(RegionalAttributor):
         if steps <= spent:
             raise ValueError(
                 f"steps={steps} backward images do not pay for the {spent} gradients of the energies; raise steps, or "
-                "lower guidance.nodes, guidance.stop or method.sample_steps"
+                "lower guidance.gradients, guidance.stop or method.sample_steps"
             )
-        space = LatentSpace(autoencoder, loaded.n_knots, ends=ends)
+        space = LatentSpace(autoencoder, loaded.n_segments, ends=ends)
         self.sequences = LatentPath(space, loaded, learned, guidance, sampler, sample_steps, concentration, clip)
         if aggregation == "best_guided" and not self.sequences.learned.active:
             raise ValueError(
@@ -110,7 +111,7 @@ class LatentDiffIG(RegionalAttributor):
 
     def _best_guided(self, integral: Integral, path: DecodedPath) -> Integral:
         quality = self.sequences.learned.quality(path.latents.flatten(2)).view(-1, self.n_paths)
-        attribution, gap, waste = (part.unflatten(0, (-1, self.n_paths)) for part in integral)
+        attribution, gap, mass = (part.unflatten(0, (-1, self.n_paths)) for part in integral)
         best = quality.argmax(1)
         rows = torch.arange(len(best), device=best.device)
-        return Integral(aggregate(attribution, "best_of", quality), gap[rows, best], waste[rows, best])
+        return Integral(aggregate(attribution, "best_of", quality), gap[rows, best], mass[rows, best])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffig.io import KEY as VERSION, check_version, whole, write_tensors, write_text
+from diffig.renamed import current_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,7 @@ def _write_table(table: pd.DataFrame, file: Path) -> None:
 
 
 def read_table(file: str | Path) -> pd.DataFrame:
-    """Return the rows or curves of a file.
+    """Return the rows or curves of a file, by the names of today where it is older.
 
     Raises:
         NewerFormat: it is of a later diffig.
@@ -160,4 +161,4 @@ def read_table(file: str | Path) -> pd.DataFrame:
         raise ValueError(f"{file} is no readable table ({said}); remove it and run that evaluation again") from error
     check_version(table.attrs, file, "a table of results", ROWS_VERSION)
     table.attrs = {}
-    return table
+    return current_results(table)

@@ -56,7 +56,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     metrics = build(cfg.metrics) if given is None else _of_maps_alone(build(cfg.metrics), given.name)
     datamodule, classifier = prepare(cfg)
     attributor = explain_with(cfg, datamodule, classifier) if given is None else None
-    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
+    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.image_seed, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 def dirichlet_increments(
     rng: np.random.Generator, concentration: float, masses: Floats, shape: Sequence[int]
 ) -> Floats:
-    """Return increments `(T, *shape)` that sum to 1 along the first axis: the exact law on a grid.
+    """Return increments `(T, *shape)` that sum to 1 along the first axis: the exact distribution on a grid.
 
     Args:
         rng: the random stream.

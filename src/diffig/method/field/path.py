@@ -42,7 +42,7 @@ class FieldPath(SampledPath):
         cell_size: int = 2,
         learned: LearnedGuidance | None = None,
     ) -> None:
-        super().__init__(space.n_knots, prior, learned, sample_steps, concentration)
+        super().__init__(space.n_segments, prior, learned, sample_steps, concentration)
         self.space, self.prior, self.guidance, self.cell_size = space, prior, guidance or Guidance(), cell_size
 
     def generate(
@@ -71,8 +71,8 @@ class FieldPath(SampledPath):
 
         sequences = FieldSequence(self.space)
         ends = (sequences.encode(baselines), sequences.encode(images)) if self.learned.active else None
-        levels = self.prior.noise.grid(self.sample_steps, images)
-        alphas, sigmas = self.prior.noise(levels)
+        levels = self.prior.noise_schedule.grid(self.sample_steps, images)
+        alphas, sigmas = self.prior.noise_schedule(levels)
 
         def climb(field: Tensor, time: Tensor) -> Tensor:
             assert ends is not None
@@ -91,7 +91,7 @@ class FieldPath(SampledPath):
         def energies(field: Tensor, step: int) -> Tensor:
             if not self.guidance.acts(step, self.sample_steps):
                 return torch.zeros_like(field)
-            width = max(1, score.chunk_size // self.guidance.nodes)
+            width = max(1, score.chunk_size // self.guidance.gradients)
             parts = []
             for rows in torch.arange(len(field), device=field.device).split(width):
                 given = images[rows], baselines[rows], components[rows], targets[rows]

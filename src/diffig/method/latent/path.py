@@ -43,7 +43,7 @@ class LatentPath(SampledPath):
         concentration: float | Sequence[float] = (1.0, 20.0),
         clip: bool = True,
     ) -> None:
-        super().__init__(space.n_knots, prior, learned, sample_steps, concentration)
+        super().__init__(space.n_segments, prior, learned, sample_steps, concentration)
         self.space, self.prior, self.energies = space, prior, energies or Guidance()
         self.sampler, self.clip = sampler, clip
 
@@ -72,12 +72,12 @@ class LatentPath(SampledPath):
                 f"the autoencoder gives {ends.end.shape[1]} latent numbers for images {tuple(images.shape[1:])}, the "
                 f"prior was trained on {expected}; use the two that were trained together"
             )
-        laws = self.concentrations(streams, len(images), n_paths, ends.end)
-        shape = (self.space.n_knots + 1, expected)
+        concentration = self.concentrations(streams, len(images), n_paths, ends.end)
+        shape = (self.space.n_segments + 1, expected)
         images, baselines, targets = (candidates(part, n_paths) for part in (images, baselines, targets))
         prior = self.prior.to(device=images.device)
-        times = prior.noise.grid(self.sample_steps, ends.end)
-        alphas, sigmas = prior.noise(times)
+        times = prior.noise_schedule.grid(self.sample_steps, ends.end)
+        alphas, sigmas = prior.noise_schedule(times)
 
         def fresh(step: int) -> Tensor:
             return streams.normal(shape, n_paths, f"latent {step}").to(ends.end)
@@ -97,7 +97,7 @@ class LatentPath(SampledPath):
         sequences = prior.sample(
             ends,
             streams.normal(shape, n_paths, "latent").to(ends.end),
-            laws,
+            concentration,
             self.sample_steps,
             sampler=self.sampler,
             fresh=fresh,
@@ -118,7 +118,7 @@ class LatentPath(SampledPath):
         region: Tensor | None,
     ) -> Tensor:
         """What the energies add to clean sequences `(N, T + 1, d)`, a chunk of paths at a time."""
-        width = max(1, score.chunk_size // self.energies.nodes)
+        width = max(1, score.chunk_size // self.energies.gradients)
         repeats = 1 if region is None else len(images) // len(region)
         masks = None if region is None else candidates(region.to(images), repeats)
         parts = []
