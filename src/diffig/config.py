@@ -101,7 +101,7 @@ def _keys_of(node: Any, place: str = "") -> Iterator[str]:
     from omegaconf import DictConfig
 
     for name in node if isinstance(node, DictConfig) and not node._is_interpolation() and not node._is_none() else ():
-        key = f"{place}.{name}" if place else str(name)
+        key = f"{place}.{name!s}" if place else str(name)
         yield key
         yield from _keys_of(node._get_node(name), key)
 

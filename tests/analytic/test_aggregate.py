@@ -9,8 +9,9 @@ from scipy import stats
 
 from diffig.attribution import StickBreakingIntegration, aggregate
 from diffig.integration.aggregate import FLOOR
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral
+from diffig.paths.generator import ExplainBatch
 from diffig.scores import ScoreFunction
 from oracle.models import TanhNet, fixed, pictures
 

@@ -26,6 +26,8 @@ from diffig.paths import (
     StickBreakingPath,
     StraightPath,
 )
+from diffig.paths.generator import PathGenerator, candidates
+from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 from oracle.models import RowTanhNet, Spy, TanhNet, pictures
 
@@ -327,11 +329,31 @@ def test_candidates_stand_image_major():
     from diffig.randomness import Streams
 
     path = StickBreakingPath(5)
-    together = path.generate(
-        images, baselines, TARGETS, score, n_paths=2, generator=Streams(4, torch.tensor([7, 8, 9]))
-    )
+    together = path.generate(images, baselines, TARGETS, score, n_paths=2, streams=Streams(4, torch.tensor([7, 8, 9])))
     alone = path.generate(
-        images[1:2], baselines[1:2], TARGETS[1:2], score, n_paths=2, generator=Streams(4, torch.tensor([8]))
+        images[1:2], baselines[1:2], TARGETS[1:2], score, n_paths=2, streams=Streams(4, torch.tensor([8]))
     )
     assert torch.equal(together.points(0, 6)[2:4], alone.points(0, 6))
     assert not torch.equal(alone.alpha[0], alone.alpha[1])
+
+
+def test_streams_by_their_old_name_and_an_option_that_a_generator_does_not_take():
+    images, streams = torch.rand(2, 3, 6, 6), Streams(3, torch.tensor([4, 9]))
+    given = images, torch.zeros_like(images), TARGETS[:2], ScoreFunction(TanhNet((3, 6, 6)))
+    found = StickBreakingPath(4).generate(*given, streams=streams)
+    with pytest.warns(DeprecationWarning, match="argument generator of generate is streams now"):
+        again = StickBreakingPath(4).generate(*given, generator=streams)
+    assert torch.equal(found.points(0, 5), again.points(0, 5))
+    with pytest.raises(TypeError, match="region"):
+        StraightPath().generate(*given, region=images[:, :1])
+
+
+def test_a_generator_of_ones_own_writes_one_method():
+    class There(PathGenerator):
+        def _generate(self, batch, n_paths, streams):
+            points = torch.stack([batch.baselines, batch.images], 1)
+            return PointPath(candidates(points + 0 * streams.uniform((1, 1, 1, 1)).to(points), n_paths))
+
+    images = torch.rand(2, 3, 6, 6)
+    path = There().generate(images, torch.zeros_like(images), TARGETS[:2], ScoreFunction(TanhNet((3, 6, 6))), n_paths=2)
+    assert torch.equal(path.points(1, 2)[:, 0], candidates(images, 2))

@@ -75,7 +75,7 @@ def test_a_replayed_path_is_the_one_that_holds_its_field(construction, concentra
     images, baselines = torch.rand(2, 2, 3, 7, 6, generator=torch.Generator().manual_seed(0))
     distribution = StickBreakingPath(16, concentration, cell_size=[1, 3], construction=construction)
     streams = Streams(5, torch.tensor([3, 9]))
-    path = distribution.generate(images, baselines, torch.tensor([0, 1]), None, n_paths=2, generator=streams)
+    path = distribution.generate(images, baselines, torch.tensor([0, 1]), None, n_paths=2, streams=streams)
     drawn = [
         distribution.progress(streams.numpy(image, n, "stick_breaking"), 3, 7, 6) for image in (0, 1) for n in (0, 1)
     ]

@@ -166,7 +166,7 @@ METHODS = {
     "field": field(),
     "field, three paths": field(n_paths=3, concentration=(1.0, 20.0)),
     "field, faithfulness": field(guidance={"faithfulness": 0.5}),
-    "field, absolute mass": field(guidance={"absolute_mass": 0.5}, n_paths=2, aggregation="best_of"),
+    "field, mass": field(guidance={"absolute_mass": 0.5}, n_paths=2, aggregation="best_of"),
     "field, complexity": field(guidance={"complexity": 0.5}),
     "field, smoothness": field(guidance={"smoothness": 0.5}),
     "field, proposals": field(guidance={"proposals": 3}),

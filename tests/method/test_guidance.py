@@ -336,7 +336,7 @@ def test_best_of_keeps_the_candidate_judged_best(prior):
     found = method.explain(IMAGES, BASELINES, TARGETS)
     from diffig.randomness import Streams
 
-    path = method.field.generate(IMAGES, BASELINES, TARGETS, score, n_paths=3, generator=Streams.default(6))
+    path = method.field.generate(IMAGES, BASELINES, TARGETS, score, n_paths=3, streams=Streams.default(6))
     each = integrate(
         path, score, TARGETS.repeat_interleave(3), method.credit, steps=method.steps, nodes="score"
     ).attribution.unflatten(0, (6, 3))

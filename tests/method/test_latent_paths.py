@@ -623,7 +623,7 @@ def test_the_first_candidates_stay_when_more_are_asked_for():
     images, baselines = pictures()
     targets, streams = torch.zeros(3, dtype=torch.long), Streams(0, torch.tensor([5, 9, 2]))
     paths = [
-        method().sequences.generate(images, baselines, targets, ScoreFunction(Bent()), n_paths=n, generator=streams)
+        method().sequences.generate(images, baselines, targets, ScoreFunction(Bent()), n_paths=n, streams=streams)
         for n in (1, 3)
     ]
     torch.testing.assert_close(paths[1].latents.unflatten(0, (3, 3))[:, 0], paths[0].latents, rtol=1e-4, atol=1e-5)

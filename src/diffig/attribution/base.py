@@ -24,11 +24,11 @@ from diffig.checks import (
 )
 from diffig.credit import Credit, Rule, as_credit
 from diffig.integration.aggregate import Aggregation
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.integration.soft_insertion_deletion import Fill, Unit, best_footprint
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.precision import set_aside
 from diffig.randomness import Streams
@@ -205,7 +205,7 @@ class PathAttributor(Attributor):
             self.n_paths = 1  # all candidates would be alike
 
     def _path(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Path:
-        return self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, generator=streams)
+        return self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, streams=streams)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         path = self._path(images, baselines, targets, streams)

@@ -13,7 +13,7 @@ from diffig.baselines import Baseline
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Credit
 from diffig.integration.aggregate import Aggregation
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.method import FieldPath, Guidance
@@ -21,7 +21,7 @@ from diffig.method.field.prior import FieldPrior
 from diffig.method.field.space import FieldSpace
 from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.basis import Basis
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
 from diffig.renamed import old_arguments
@@ -120,7 +120,7 @@ class FieldDiffIG(RegionalAttributor):
     def _integrated(self, judged: ExplainBatch, streams: Streams, region: Tensor | None) -> Integral:
         """One integral for each image, of all its candidates and their proposals."""
         count = self.n_paths * self.field.guidance.proposals
-        path = self.field.generate(*judged, n_paths=count, generator=streams, region=region)
+        path = self.field.generate(*judged, n_paths=count, streams=streams, region=region)
         repeated = candidates(judged.targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judged_by)

@@ -17,7 +17,7 @@ from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.aggregate import Aggregation, aggregate
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.method import Guidance
@@ -27,7 +27,8 @@ from diffig.method.latent.prior import LatentPrior, Sampler
 from diffig.method.latent.space import LatentSpace
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
+from diffig.paths.path import Path
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -103,13 +104,14 @@ class LatentDiffIG(RegionalAttributor):
         judged = ExplainBatch(images, baselines, targets, self.score)
         repeated = candidates(targets, self.n_paths)
         with borrowed(self.sequences.space.autoencoder, images.device):
-            path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)
+            path = self.sequences.generate(*judged, n_paths=self.n_paths, streams=streams, region=self._region)
             integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         if self.best_guided:
             return self._best_guided(integral, path)
         return combine(integral, self.aggregation, judged)
 
-    def _best_guided(self, integral: Integral, path: DecodedPath) -> Integral:
+    def _best_guided(self, integral: Integral, path: Path) -> Integral:
+        assert isinstance(path, DecodedPath)
         quality = self.sequences.learned.quality(path.latents.flatten(2)).view(-1, self.n_paths)
         attribution, gap, mass = (part.unflatten(0, (-1, self.n_paths)) for part in integral)
         best = quality.argmax(1)

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from torch import Tensor
 
 from diffig.integration.aggregate import Aggregation, aggregate
 from diffig.integration.integrate import Integral
 from diffig.integration.soft_insertion_deletion import Fill, Unit, best_mixture, mean_soft_insertion_deletion
-from diffig.paths.generator import candidates
-from diffig.scores import ScoreFunction
-
-
-class ExplainBatch(NamedTuple):
-    """What candidates are judged on: images and baselines `(B, C, H, W)`, targets `(B,)` and the score."""
-
-    images: Tensor
-    baselines: Tensor
-    targets: Tensor
-    score: ScoreFunction
-
-    def repeated(self, n_paths: int) -> ExplainBatch:
-        """Return the same for `n_paths` candidates of each image, image-major."""
-        images, baselines, targets = (candidates(tensor, n_paths) for tensor in self[:3])
-        return ExplainBatch(images, baselines, targets, self.score)
+from diffig.paths.generator import ExplainBatch
 
 
 def combine(

@@ -13,7 +13,7 @@ from diffig.method.field.space import FieldSpace
 from diffig.method.guidance.guidance import Guidance
 from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.method.sampled_path import SampledPath
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.paths.path import AlphaPath, blend
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -45,24 +45,14 @@ class FieldPath(SampledPath):
         super().__init__(space.n_segments, prior, learned, sample_steps, concentration)
         self.space, self.prior, self.guidance, self.cell_size = space, prior, guidance or Guidance(), cell_size
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-        region: Tensor | None = None,
-    ) -> AlphaPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams, region: Tensor | None = None) -> AlphaPath:
         """Return sampled paths of batch `B * n_paths`.
 
         Args:
-            images, baselines, targets, score, n_paths, generator: as in `PathGenerator.generate`.
+            batch, n_paths, streams: as in `PathGenerator._generate`.
             region: `(B, 1, H, W)` mask for the energy `region`.
         """
-        streams = generator or Streams.default(len(images))
+        images, baselines, targets, score = batch
         noise = streams.normal(self.space.shape, n_paths, "field").to(images)
         concentration = self.concentrations(streams, len(images), n_paths, images)
         images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))

@@ -13,7 +13,7 @@ from diffig.method.latent.prior import Ends, LatentPrior, Sampler
 from diffig.method.latent.space import LatentSpace
 from diffig.method.sampled_path import SampledPath
 from diffig.paths.decoded import DecodedPath
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -47,24 +47,16 @@ class LatentPath(SampledPath):
         self.space, self.prior, self.energies = space, prior, energies or Guidance()
         self.sampler, self.clip = sampler, clip
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-        region: Tensor | None = None,
+    def _generate(
+        self, batch: ExplainBatch, n_paths: int, streams: Streams, region: Tensor | None = None
     ) -> DecodedPath:
         """Return sampled paths of batch `B * n_paths`.
 
         Args:
-            images, baselines, targets, score, n_paths, generator: as in `PathGenerator.generate`.
+            batch, n_paths, streams: as in `PathGenerator._generate`.
             region: `(B, 1, H, W)` mask for the energy `region`.
         """
-        streams = generator or Streams.default(len(images))
+        images, baselines, targets, score = batch
         ends = Ends(*(candidates(self.space.encode(part), n_paths) for part in (baselines, images)))
         expected = int(self.prior.denoiser.config["dim"])  # type: ignore[index]
         if ends.end.shape[1] != expected:
