@@ -40,7 +40,7 @@ def main() -> None:
     figure, axes = plt.subplots(len(methods), FRAMES + 2, figsize=(1.15 * (FRAMES + 2) + 1, 1.2 * len(methods) + 0.3))
     times = torch.linspace(0, 1, 33)
     for row, (name, method) in enumerate(methods.items()):
-        path = method.path.generate(images, black, targets, score, generator=streams)
+        path = method.path.generate(images, black, targets, score, streams=streams)
         points = path.at(times[None] * path.n_segments)[0]
         values = score.score(points, targets.expand(len(points)))
         for column in range(FRAMES):

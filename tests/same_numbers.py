@@ -18,7 +18,7 @@ import torch
 SMALL = ["dataset.size=8", "classifier.width=8"]
 SWEEP = [
     ["method=ig", "baseline=blur", "metrics=full"],
-    ["method=diffig_field", "n_paths=2", "aggregation=median", "guidance.waste=0.3", "steps=48"],
+    ["method=diffig_field", "n_paths=2", "aggregation=median", "guidance.absolute_mass=0.3", "steps=48"],
     ["method=spi", "n_paths=2", "objective=margin"],
     ["method=agi", "credit=proportional"],
     ["method=grad_cam", "footprint=[0.1,0.2]"],
@@ -82,7 +82,7 @@ def sweep(scratch: Path, words: list[str], job: int) -> pd.DataFrame:
 
 def compare(before: Path, after: Path) -> list[str]:
     """Return what differs, one line each."""
-    old, new = (torch.load(folder / "attributions.pt", weights_only=True) for folder in (before, after))
+    old, new = (_tensors(folder) for folder in (before, after))
     lines = [f"{name}: only in one save" for name in sorted(set(old) ^ set(new))]
     for name in sorted(set(old) & set(new)):
         one, other = old[name], new[name]
@@ -90,13 +90,30 @@ def compare(before: Path, after: Path) -> list[str]:
             lines.append(f"{name}: {one.dtype} {tuple(one.shape)}, now {other.dtype} {tuple(other.shape)}")
         elif not torch.equal(one.isnan(), other.isnan()) or not torch.equal(one.nan_to_num(), other.nan_to_num()):
             lines.append(f"{name}: differs by up to {(one - other).abs().max().item():g}")
-    frames = [pd.read_parquet(folder / "rows.parquet") for folder in (before, after)]
+    frames = [_rows(folder) for folder in (before, after)]
     try:
         pd.testing.assert_frame_equal(*frames, check_exact=True)
     except AssertionError as error:
         lines.append(f"rows: {error}")
     print(f"{len(set(old) & set(new))} tensors and {len(frames[0])} rows compared, {len(lines)} differences")
     return lines
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Tensors by name, as they are called today."""
+    from diffig.renamed import current_metric
+
+    found = torch.load(folder / "attributions.pt", weights_only=True)
+    parts = {name: name.rpartition("/") for name in found}
+    return {f"{parts[name][0]}/{current_metric(parts[name][2])}": value for name, value in found.items()}
+
+
+def _rows(folder: Path) -> pd.DataFrame:
+    """Rows by the names of today, in an order that is not that of their names' letters."""
+    from diffig.renamed import current_results
+
+    rows = current_results(pd.read_parquet(folder / "rows.parquet"))
+    return rows.sort_values(["job", "image_index", "metric"], ignore_index=True).sort_index(axis=1)
 
 
 if __name__ == "__main__":

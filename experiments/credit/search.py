@@ -32,7 +32,7 @@ DEVELOPMENT = {
 COLUMNS = {
     "diffid": "D",
     "diffid_pixel": "Dp",
-    "diffid_pixel_grain": "grain",
+    "diffid_pixel_rank_blur": "grain",
     "diffid_blur": "blur",
     "insertion_minus_deletion": "RISE",
     "mas": "MAS",
@@ -46,7 +46,7 @@ def judges() -> MetricSuite:
     return MetricSuite(
         {
             "diffid": DiffID(readouts=["hard"]),
-            "grain": DiffID(units=["pixel"], readouts=["hard"], grain=0.06),
+            "grain": DiffID(units=["pixel"], readouts=["hard"], rank_blur=0.06),
             "blur": DiffID(units=["element"], readouts=["hard"], fill="blur"),
             "rise": InsertionDeletion(n_steps=28, mas=True),
         }
@@ -83,7 +83,7 @@ def main(pair: str, trials: Path, results: Path, count: int) -> None:
             score = ScoreFunction(classifier, attributor.score.objective, attributor.score.chunk_size)
             explained = Explained(
                 images[rows], integral.attribution, targets[rows], targets[rows], baselines, score, indices[rows],
-                integral.gap, integral.waste,
+                integral.gap, integral.absolute_mass,
             )  # fmt: skip
             measured = suite(explained)
             found.append(torch.stack([measured[metric] for metric in COLUMNS], 1))

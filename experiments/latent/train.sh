@@ -9,24 +9,24 @@ case $scale in
 small)
     part_autoencoder=(dataset.batch_size=32 trainer.max_steps=500)
     part_diffusion=(dataset.batch_size=32 trainer.max_steps=1500)
-    part_path_model=(module.lr=1e-3 trainer.max_steps=1500)
+    part_path_model=(module.learning_rate=1e-3 trainer.max_steps=1500)
     labelled=(latents.images=256 latents.val_images=32)
     part_labels=(module.count=2048 module.val_count=256)
-    part_score=(module.lr=5e-4 trainer.max_steps=600 trainer.val_check_interval=100)
+    part_score=(module.learning_rate=5e-4 trainer.max_steps=600 trainer.val_check_interval=100)
     ;;
 cifar10)
     part_autoencoder=(dataset.batch_size=16 "module.autoencoder.channels=[16,32]" trainer.max_steps=1500)
     part_diffusion=(dataset.batch_size=32 "module.diffusion.channels=[32,64,64]" trainer.max_steps=4000)
-    part_path_model=(module.lr=1e-3 trainer.max_steps=1500)
+    part_path_model=(module.learning_rate=1e-3 trainer.max_steps=1500)
     labelled=(latents.images=256 latents.val_images=32)
     part_labels=(module.count=2048 module.val_count=256)
-    part_score=(module.lr=5e-4 trainer.max_steps=600 trainer.val_check_interval=100)
+    part_score=(module.learning_rate=5e-4 trainer.max_steps=600 trainer.val_check_interval=100)
     ;;
 paper)
-    # The paper's: a pretrained f8 autoencoder (latent.autoencoder=<diffusers folder>), 1 M steps, batch 64, lr 2e-4.
+    # The paper's: a pretrained f8 autoencoder (latent.autoencoder=<diffusers folder>), 1 M steps, batch 64, learning rate 2e-4.
     part_autoencoder=()
     # Of images too: a pretrained pipeline of pixels (latent.image_diffusion=<diffusers folder>), or long training.
-    part_diffusion=("module.diffusion.channels=[128,128,256,256,512,512]" module.diffusion.layers=2 module.lr=1e-4
+    part_diffusion=("module.diffusion.channels=[128,128,256,256,512,512]" module.diffusion.layers=2 module.learning_rate=1e-4
         trainer.max_steps=500000 callbacks.ema.decay=0.9999)
     part_path_model=(module.prior.size=base trainer.max_steps=1000000 callbacks.ema.decay=0.9999 latents.num_workers=12)
     labelled=(latents.images=3000 latents.val_images=200 latents.num_workers=12)

@@ -18,7 +18,7 @@ paper)
         folder=outputs/latent_vae/parts/$scale-$latent_channels
         diffig-train module=autoencoder "scale=$scale" dataset.batch_size=32 trainer.max_steps=500 \
             module.autoencoder.latent_channels=$latent_channels "latent.folder=$folder" "hydra.run.dir=$folder/autoencoder"
-        diffig-train module=latent_diffusion "scale=$scale" module.lr=1e-3 trainer.max_steps=1500 \
+        diffig-train module=latent_diffusion "scale=$scale" module.learning_rate=1e-3 trainer.max_steps=1500 \
             "latent.folder=$folder" "hydra.run.dir=$folder/path_model"
         diffig-evaluate -m experiment=latent_vae "scale=$scale" "latent.folder=$folder" "hydra.sweep.dir=$out/$latent_channels" \
             latent.name="$latent_channels-channels" n_paths=1,10 "$@"

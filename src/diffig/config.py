@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from diffig.renamed import current_key, current_words, tell
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -65,10 +68,42 @@ def compose(program: str = "evaluate", overrides: list[str] | None = None) -> Di
         version.setbase("1.3")  # nobody has chosen yet; a program keeps what it has chosen
     setup_globals()
     loader = ConfigLoaderImpl(create_config_search_path(CONF_DIR))
-    cfg = loader.load_configuration(program, list(overrides or []), RunMode.RUN, from_shell=False)
+    words = current_words(overrides or [])
+    cfg = loader.load_configuration(program, words, RunMode.RUN, from_shell=False)
     with open_dict(cfg):
         cfg.pop("hydra", None)
+    return with_current_keys(cfg, words)
+
+
+def with_current_keys(cfg: DictConfig, words: Iterable[str]) -> DictConfig:
+    """Return the config, in which keys that a file of the user's calls by an old name have the name of today.
+
+    Args:
+        cfg: as Hydra has put it together; it is changed.
+        words: of the command line, which go before what files say.
+    """
+    from omegaconf import OmegaConf, open_dict
+
+    typed = {word.lstrip("+").partition("=")[0] for word in words}
+    while old := next((key for key in _keys_of(cfg) if current_key(key) != key), None):
+        new = current_key(old)
+        tell(old, new)
+        place, _, name = old.rpartition(".")
+        with open_dict(cfg):
+            value = (OmegaConf.select(cfg, place) if place else cfg)._get_node(name)
+            if new not in typed:
+                OmegaConf.update(cfg, new, value)
+            (OmegaConf.select(cfg, place) if place else cfg).pop(name)
     return cfg
+
+
+def _keys_of(node: Any, place: str = "") -> Iterator[str]:
+    from omegaconf import DictConfig
+
+    for name in node if isinstance(node, DictConfig) and not node._is_interpolation() and not node._is_none() else ():
+        key = f"{place}.{name!s}" if place else str(name)
+        yield key
+        yield from _keys_of(node._get_node(name), key)
 
 
 def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: list[str] | None = None) -> Attributor:
@@ -77,7 +112,7 @@ def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: l
     Args:
         method: a name in `conf/method`.
         classifier: maps images `(B, C, H, W)` in [0, 1] to logits, or a `ScoreFunction`.
-        overrides: as on the command line, e.g. `["steps=64", "guidance.waste=0.2"]`.
+        overrides: as on the command line, e.g. `["steps=64", "guidance.absolute_mass=0.2"]`.
     """
     from diffig.scores import ScoreFunction
 

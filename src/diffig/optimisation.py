@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 def adamw_with_cosine(
-    parameters: Iterable[Parameter], trainer: Trainer, lr: float, weight_decay: float, warmup: int
+    parameters: Iterable[Parameter], trainer: Trainer, learning_rate: float, weight_decay: float, warmup: int
 ) -> OptimizerLRScheduler:
     """Return what `configure_optimizers` returns: AdamW whose rate rises for `warmup` steps, then falls to 0.
 
     Args:
         parameters: what is optimised.
         trainer: whose number of optimiser steps the cosine spans.
-        lr, weight_decay: of AdamW.
+        learning_rate, weight_decay: of AdamW.
         warmup: steps, at most half of all.
     """
-    optimizer = torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(parameters, learning_rate, weight_decay=weight_decay)
     total = max(2, int(trainer.estimated_stepping_batches))
     rise = max(1, min(warmup, total // 2))
     rising = LinearLR(optimizer, 1 / rise, total_iters=rise)

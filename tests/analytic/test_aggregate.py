@@ -9,8 +9,9 @@ from scipy import stats
 
 from diffig.attribution import StickBreakingIntegration, aggregate
 from diffig.integration.aggregate import FLOOR
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral
+from diffig.paths.generator import ExplainBatch
 from diffig.scores import ScoreFunction
 from oracle.models import TanhNet, fixed, pictures
 
@@ -124,7 +125,7 @@ def test_combine_reads_the_change_of_the_score_from_its_parts():
     for how in ("mean", "median", "consensus", "best_of", "best_mixture"):
         found = combine(integral, how, judged)
         torch.testing.assert_close(found.gap, found.attribution.flatten(1).sum(1) - change)
-        torch.testing.assert_close(found.waste, total.abs().view(3, 4).mean(1))
+        torch.testing.assert_close(found.absolute_mass, total.abs().view(3, 4).mean(1))
 
 
 def test_the_mean_and_the_consensus_keep_completeness_and_the_gap_of_a_median_says_that_it_does_not():

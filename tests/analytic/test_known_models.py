@@ -20,7 +20,7 @@ from diffig.scores import ScoreFunction
 from oracle.models import Additive, Linear, TanhNet, pictures
 
 TARGETS = torch.tensor([0, 3, 1, 4])
-GUIDED = {"waste": 0.4, "faithfulness": 0.3, "complexity": -0.2, "smoothness": 0.2, "nodes": 2}
+GUIDED = {"absolute_mass": 0.4, "faithfulness": 0.3, "complexity": -0.2, "smoothness": 0.2, "gradients": 2}
 
 
 def methods(net, steps=16):
@@ -52,7 +52,7 @@ def methods(net, steps=16):
             footprint=(),
             steps=steps,
             sample_steps=2,
-            guidance=Guidance(waste=0.4, nodes=2),
+            guidance=Guidance(absolute_mass=0.4, gradients=2),
             n_paths=2,
             aggregation="best_of",
         ),
@@ -140,7 +140,7 @@ def test_idgi_survives_a_dead_gradient():
     assert (found.gap == 0).all()
 
 
-def test_waste_is_the_mass_spent_and_no_less_than_the_change():
+def test_the_absolute_mass_is_no_less_than_the_change():
     images, baselines = pictures()
     score = ScoreFunction(TanhNet())
     change = (score.score(images, TARGETS) - score.score(baselines, TARGETS)).abs()
@@ -149,10 +149,10 @@ def test_waste_is_the_mass_spent_and_no_less_than_the_change():
             continue
         method.score = score
         found = method.explain(images, baselines, TARGETS)
-        assert (found.waste >= change - 1e-3).all(), name
-        assert (found.waste >= found.attribution.abs().flatten(1).sum(1) - 1e-12).all(), name
+        assert (found.absolute_mass >= change - 1e-3).all(), name
+        assert (found.absolute_mass >= found.attribution.abs().flatten(1).sum(1) - 1e-12).all(), name
     single = GradientXInput(score).explain(images, baselines, TARGETS)
-    torch.testing.assert_close(single.waste, single.attribution.abs().flatten(1).sum(1))
+    torch.testing.assert_close(single.absolute_mass, single.attribution.abs().flatten(1).sum(1))
 
 
 def test_what_does_not_move_gets_nothing():

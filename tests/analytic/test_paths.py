@@ -26,6 +26,8 @@ from diffig.paths import (
     StickBreakingPath,
     StraightPath,
 )
+from diffig.paths.generator import PathGenerator, candidates
+from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 from oracle.models import RowTanhNet, Spy, TanhNet, pictures
 
@@ -53,7 +55,7 @@ GENERATORS = {
     "fine to coarse": lambda: CoarseToFinePath(schedule=SCHEDULES["fine first"], n_segments=13),
     "channels": lambda: CoarseToFinePath(ChannelBasis(), n_segments=13),
     "field": field_path,
-    "field, guided": lambda: field_path(Guidance(faithfulness=0.5, waste=0.5, nodes=2)),
+    "field, guided": lambda: field_path(Guidance(faithfulness=0.5, absolute_mass=0.5, gradients=2)),
     "field, pixels": lambda: field_path(basis=PixelBasis(), schedule=Schedule("together")),
     "field, fine first": lambda: field_path(schedule=SCHEDULES["fine first"]),
 }
@@ -277,7 +279,7 @@ def test_schedule_refuses(options, message):
 @pytest.mark.parametrize("basis", BASES)
 def test_any_field_is_a_path(basis, schedule):
     """Even wild numbers decode to progress that rises from 0 to 1 and to a path with exact ends."""
-    space = FieldSpace(BASES[basis], SCHEDULES[schedule], n_knots=5, grid=(3, 4))
+    space = FieldSpace(BASES[basis], SCHEDULES[schedule], n_segments=5, grid=(3, 4))
     images, baselines = pictures(3, 3, 13, 9)
     wild = 10 * torch.randn((3, *space.shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     progress = space.decode(wild, torch.tensor([0.1, 1.0, 50.0]))
@@ -291,18 +293,18 @@ def test_any_field_is_a_path(basis, schedule):
 
 
 def test_fields_survive_the_round_trip():
-    space = FieldSpace(LaplacianBasis(2), n_knots=8, grid=(4, 4))
-    law = StickBreakingPath(8, 3.0, channels="separate")
+    space = FieldSpace(LaplacianBasis(2), n_segments=8, grid=(4, 4))
+    distribution = StickBreakingPath(8, 3.0, channels="separate")
     import numpy as np
 
-    progress = torch.from_numpy(law.progress(np.random.default_rng(0), 6, 4, 4)).double().transpose(0, 1)
+    progress = torch.from_numpy(distribution.progress(np.random.default_rng(0), 6, 4, 4)).double().transpose(0, 1)
     progress = progress.unflatten(0, (3, 2))  # (images, bands, T + 1, h, w)
     given = torch.tensor([1.0, 3.0, 30.0], dtype=torch.float64)
     torch.testing.assert_close(space.decode(space.encode(progress, given), given), progress, rtol=0, atol=1e-12)
 
 
 def test_gradients_flow_through_decode():
-    space = FieldSpace(LaplacianBasis(2), n_knots=4, grid=(2, 2))
+    space = FieldSpace(LaplacianBasis(2), n_segments=4, grid=(2, 2))
     field = 0.3 * torch.randn((2, *space.shape), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     given = torch.tensor([2.0, 5.0], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda z: space.decode(z, given), field.requires_grad_())
@@ -314,7 +316,7 @@ def test_gradients_flow_through_decode():
 
 def test_field_time_is_the_schedule():
     """A band on its mean path stands where its own clock says."""
-    space = FieldSpace(LaplacianBasis(3), Schedule("coarse_first", 0.25), n_knots=16, grid=(2, 2))
+    space = FieldSpace(LaplacianBasis(3), Schedule("coarse_first", 0.25), n_segments=16, grid=(2, 2))
     progress = space.decode(torch.zeros((1, *space.shape), dtype=torch.float64), torch.tensor(10.0))
     times = torch.linspace(0, 1, 37, dtype=torch.float64)
     clock = space.schedule.clock(times, 3)
@@ -327,11 +329,31 @@ def test_candidates_stand_image_major():
     from diffig.randomness import Streams
 
     path = StickBreakingPath(5)
-    together = path.generate(
-        images, baselines, TARGETS, score, n_paths=2, generator=Streams(4, torch.tensor([7, 8, 9]))
-    )
+    together = path.generate(images, baselines, TARGETS, score, n_paths=2, streams=Streams(4, torch.tensor([7, 8, 9])))
     alone = path.generate(
-        images[1:2], baselines[1:2], TARGETS[1:2], score, n_paths=2, generator=Streams(4, torch.tensor([8]))
+        images[1:2], baselines[1:2], TARGETS[1:2], score, n_paths=2, streams=Streams(4, torch.tensor([8]))
     )
     assert torch.equal(together.points(0, 6)[2:4], alone.points(0, 6))
     assert not torch.equal(alone.alpha[0], alone.alpha[1])
+
+
+def test_streams_by_their_old_name_and_an_option_that_a_generator_does_not_take():
+    images, streams = torch.rand(2, 3, 6, 6), Streams(3, torch.tensor([4, 9]))
+    given = images, torch.zeros_like(images), TARGETS[:2], ScoreFunction(TanhNet((3, 6, 6)))
+    found = StickBreakingPath(4).generate(*given, streams=streams)
+    with pytest.warns(DeprecationWarning, match="argument generator of generate is streams now"):
+        again = StickBreakingPath(4).generate(*given, generator=streams)
+    assert torch.equal(found.points(0, 5), again.points(0, 5))
+    with pytest.raises(TypeError, match="region"):
+        StraightPath().generate(*given, region=images[:, :1])
+
+
+def test_a_generator_of_ones_own_writes_one_method():
+    class There(PathGenerator):
+        def _generate(self, batch, n_paths, streams):
+            points = torch.stack([batch.baselines, batch.images], 1)
+            return PointPath(candidates(points + 0 * streams.uniform((1, 1, 1, 1)).to(points), n_paths))
+
+    images = torch.rand(2, 3, 6, 6)
+    path = There().generate(images, torch.zeros_like(images), TARGETS[:2], ScoreFunction(TanhNet((3, 6, 6))), n_paths=2)
+    assert torch.equal(path.points(1, 2)[:, 0], candidates(images, 2))

@@ -96,4 +96,4 @@ def test_the_sweep_by_weights_and_biases_is_a_command_of_ours(tmp_path: Path, mo
     assert cfg.hydra.run.dir == "outputs/wandb_sweep/run7"
     assert cfg.guidance.faithfulness == sweep["parameters"]["guidance.faithfulness"]["max"]
     assert cfg.baseline._target_.endswith("Blur")
-    assert sweep["metric"] == {"name": cfg.searched, "goal": "maximize"}
+    assert sweep["metric"] == {"name": cfg.search_metric, "goal": "maximize"}

@@ -26,7 +26,7 @@ def test_a_single_run_leaves_everything_it_promises(evaluate: Evaluate, tmp_path
     assert not list(folder.rglob("*.part"))
     rows = pd.read_parquet(folder / "rows.parquet")
     assert tuple(rows.columns[: len(COLUMNS)]) == COLUMNS
-    assert {"protocol", "guidance.faithfulness", "guidance.waste"} <= set(rows.columns)
+    assert {"protocol", "guidance.faithfulness", "guidance.absolute_mass"} <= set(rows.columns)
     assert not rows.duplicated(list(KEY)).any()
     assert rows["image_index"].nunique() == 6
     assert (rows["label"] == rows["prediction"]).all(), "only_correct is the default"
@@ -52,7 +52,7 @@ def test_images_are_the_same_for_every_method_and_seed(evaluate: Evaluate, tmp_p
     maps = [values(tmp_path / "all" / job).query("metric == 'diffid_soft'")["value"].tolist() for job in "0123"]
     assert maps[0] == maps[1], "no seed changes what is deterministic"
     assert maps[2] != maps[3], "a seed is another random map"
-    assert evaluate("method=ig", "draw=1", "hydra.run.dir=other") == 0
+    assert evaluate("method=ig", "image_seed=1", "hydra.run.dir=other") == 0
     assert set(values(tmp_path / "other")["image_index"]) != chosen[0], "a draw is other images"
 
 
@@ -81,7 +81,7 @@ def test_a_failing_job_of_a_sweep_costs_no_other_job(
 
 
 def test_jobs_that_ask_for_the_same_share_their_rows(evaluate: Evaluate, tmp_path: Path) -> None:
-    assert evaluate("-m", "method=random", "guidance.waste=0.1,0.3", "hydra.sweep.dir=sweep") == 0
+    assert evaluate("-m", "method=random", "guidance.absolute_mass=0.1,0.3", "hydra.sweep.dir=sweep") == 0
     first, second = tmp_path / "sweep" / "0", tmp_path / "sweep" / "1"
     assert json.loads((second / "taken_over.json").read_text()) == {"from": "0"}
     assert (first / "rows.parquet").read_bytes() == (second / "rows.parquet").read_bytes()

@@ -39,7 +39,7 @@ def test_thumbnails_are_no_part_of_what_rows_depend_on() -> None:
 
 
 def test_a_job_that_takes_over_rows_takes_thumbnails_too(evaluate: Evaluate, tmp_path: Path) -> None:
-    assert evaluate("-m", "method=random", "guidance.waste=0.1,0.3", "hydra.sweep.dir=sweep") == 0
+    assert evaluate("-m", "method=random", "guidance.absolute_mass=0.1,0.3", "hydra.sweep.dir=sweep") == 0
     first, second = tmp_path / "sweep" / "0", tmp_path / "sweep" / "1"
     assert (second / "taken_over.json").is_file()
     for name in ("thumbnails.safetensors", "classes.json"):

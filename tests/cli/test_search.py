@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 def test_the_best_trial_has_the_best_rows(evaluate: Callable[..., int], tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs pip install diffig[search]")
     words = ("hydra/sweeper=search", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "hydra.sweep.dir=search")
-    strengths = ("guidance.faithfulness=interval(0,1)", "guidance.proposals=1", "searched=diffid_soft")
+    strengths = ("guidance.faithfulness=interval(0,1)", "guidance.proposals=1", "search_metric=diffid_soft")
     assert evaluate("-m", "method=diffig_field", "steps=70", "limit=3", *words, *strengths) == 0
     found = OmegaConf.load(tmp_path / "search" / "optimization_results.yaml")
     rows = [pd.read_parquet(tmp_path / "search" / str(job) / "rows.parquet") for job in range(3)]

@@ -157,11 +157,11 @@ def test_launcher_and_trainer_ask_for_the_same_machine(launcher: str, compute: s
         assert asked.gpus_per_node == (trainer.devices if trainer.accelerator == "gpu" else None)
 
 
-def test_a_search_makes_what_is_searched_large() -> None:
+def test_a_search_makes_its_metric_large() -> None:
     with initialize_config_dir(CONF_DIR, version_base="1.3"):
         cfg = hydra_compose("evaluate", ["hydra/sweeper=search", "dirs.output=out"], return_hydra_config=True)
     assert cfg.hydra.sweeper.direction == "maximize"
-    assert cfg.searched in build(cfg.metrics).names
+    assert cfg.search_metric in build(cfg.metrics).names
 
 
 def test_the_readme_lists_every_group_and_every_option() -> None:
@@ -304,7 +304,7 @@ def test_counterfactual(counterfactual: str, batch: Batch, network: Any, latent_
 def test_prior(prior: str, own_prior: Path) -> None:
     cfg = compose("evaluate", [f"prior={prior}", *([f"prior.path={own_prior}"] if prior == "file" else [])])
     built = build(cfg.prior)
-    noise = torch.randn(1, built.n_knots - 1, 8, 8)
+    noise = torch.randn(1, built.n_segments - 1, 8, 8)
     assert built.sample(noise, torch.tensor([10.0]), torch.tensor([2.0]), 2).isfinite().all()
 
 
@@ -323,7 +323,7 @@ def test_metrics(metrics: str, batch: Batch, network: Any) -> None:
         score=score,
         indices=batch.indices,
         gap=torch.zeros(2),
-        waste=attributions.abs().flatten(1).sum(1),
+        absolute_mass=attributions.abs().flatten(1).sum(1),
         masks=torch.ones(2, 1, 8, 8, dtype=torch.uint8),
         explain=lambda images, targets, indices, *, seed_shift=0, classifier=None: (
             images * ScoreFunction(classifier or network).value_and_grad(images, targets)[1]
@@ -513,7 +513,7 @@ def test_what_does_not_change_rows_does_not_change_the_fingerprint(same: str) ->
 @pytest.mark.parametrize(
     "other",
     [
-        *("steps=3", "seed=1", "draw=1", "skip=1", "limit=3", "baseline=blur", "guidance.waste=0.3"),
+        *("steps=3", "seed=1", "image_seed=1", "skip=1", "limit=3", "baseline=blur", "guidance.absolute_mass=0.3"),
         *("target=prediction", "footprint=0.02", "footprint=[0,0.02]", "trainer.precision=bf16-mixed", "+new_key=1"),
     ],
 )
@@ -544,4 +544,4 @@ def test_given_maps_count_by_their_content_and_name_wherever_they_lie(tmp_path: 
 
 
 def test_guidance_counts_only_for_methods_that_use_it() -> None:
-    assert mark("method=ig", "guidance.waste=0.3") == mark("method=ig")
+    assert mark("method=ig", "guidance.absolute_mass=0.3") == mark("method=ig")

@@ -61,9 +61,9 @@ def test_the_order_of_the_points_matters(kind):
 @pytest.mark.parametrize("kind", [DiT1D, DiT1DRegressor])
 def test_time_and_concentration_matter(kind):
     net, paths = awake(small(kind, concentration_input=True)), normal(2, LENGTH, DIM)
-    times, law = torch.tensor([0.1, 0.7]), torch.tensor([1.0, 20.0])
-    assert (net(paths, times, law) - net(paths, times.flip(0), law)).abs().max() > 1e-3
-    assert (net(paths, times, law) - net(paths, times, law.flip(0))).abs().max() > 1e-3
+    times, concentration = torch.tensor([0.1, 0.7]), torch.tensor([1.0, 20.0])
+    assert (net(paths, times, concentration) - net(paths, times.flip(0), concentration)).abs().max() > 1e-3
+    assert (net(paths, times, concentration) - net(paths, times, concentration.flip(0))).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", [DiT1D, DiT1DRegressor])

@@ -46,7 +46,7 @@ if __name__ == "__main__":
         "trainer.accelerator=cpu", "+trainer.num_sanity_val_steps=0", "trainer.log_every_n_steps=1", "module.warmup=2",
         "callbacks.checkpoint.minutes=0",
     ]
-    paths = ["latents.space.n_knots=4", "latents.samples=96", "latents.val_samples=16", "latents.images=20"]
+    paths = ["latents.space.n_segments=4", "latents.samples=96", "latents.val_samples=16", "latents.images=20"]
     net = ["width=16", "depth=1", "heads=2"]
     tiny = ["module=autoencoder", "dataset.batch_size=400", "module.autoencoder.channels=[8,8]"]
     tiny += ["module.autoencoder.latent_channels=2", "trainer.max_steps=1", "+trainer.limit_val_batches=1"]

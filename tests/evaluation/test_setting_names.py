@@ -56,8 +56,8 @@ def test_what_has_a_column_is_in_it_wherever_it_was_said() -> None:
     inside, above = facts("method=ig", "method.steps=3"), facts("method=ig", "steps=3")
     assert inside == above
     assert (inside["steps"], inside["variant"]) == (3, "")
-    guided = facts("method=diffig_field", "guidance.waste=0.2", "steps=64", "n_paths=2", "credit=idgi")
-    assert (guided["guidance.waste"], guided["n_paths"], guided["variant"]) == (0.2, 2, "")
+    guided = facts("method=diffig_field", "guidance.absolute_mass=0.2", "steps=64", "n_paths=2", "credit=idgi")
+    assert (guided["guidance.absolute_mass"], guided["n_paths"], guided["variant"]) == (0.2, 2, "")
 
 
 def test_options_that_build_one_method_are_told_from_its_own_defaults() -> None:

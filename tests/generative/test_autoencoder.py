@@ -133,8 +133,8 @@ def test_inputs_that_do_not_fit_say_why(tiny: Autoencoder) -> None:
         tiny.decode(torch.zeros(1, 3, 4, 4))
     with pytest.raises(ValueError, match="std positive"):
         tiny.set_statistics([0, 0], [1, 0])
-    with pytest.raises(ValueError, match=r"module\.lr positive"):
-        AutoencoderTraining(tiny, lr=0)
+    with pytest.raises(ValueError, match=r"module\.learning_rate positive"):
+        AutoencoderTraining(tiny, learning_rate=0)
     with pytest.raises(ValueError, match="sum at most 1"):
         AutoencoderTraining(tiny, constant_share=0.8, blurred_share=0.4)
     with pytest.raises(ValueError, match="image_shape=None"):
@@ -205,7 +205,7 @@ def test_training_learns_and_exports_standardised_latents(digits: Digits, tmp_pa
     from omegaconf import OmegaConf
 
     cfg = OmegaConf.load(Path(CONF_DIR) / "module" / "autoencoder.yaml")
-    cfg.update(seed=0, lr=5e-3, warmup=5)
+    cfg.update(seed=0, learning_rate=5e-3, warmup=5)
     cfg.autoencoder.update(channels=[8, 16], latent_channels=2)
     pl.seed_everything(0, verbose=False)
     module = build(cfg, image_shape=digits.image_shape, mean=digits.mean)

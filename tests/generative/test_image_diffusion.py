@@ -168,20 +168,22 @@ def test_a_pipeline_of_diffusers_is_read(images: torch.Tensor, tmp_path: Path) -
         DDPMPipeline(unet, kind(**options, num_train_timesteps=60)).save_pretrained(folder)
         loaded = ImageDiffusion.load(folder)
         torch.testing.assert_close(loaded.alpha_bar, kind(**options, num_train_timesteps=60).alphas_cumprod)
-        assert loaded.schedule["prediction_type"] == "epsilon"
+        assert loaded.noise_schedule["prediction_type"] == "epsilon"
         with torch.no_grad():
             torch.testing.assert_close(loaded.predict_noise(images, 30), unet(images, 30).sample)
 
 
 def test_arguments_that_do_not_fit_say_why(tiny: ImageDiffusion) -> None:
-    with pytest.raises(ValueError, match=r"module\.lr=0 must be positive"):
-        ImageDiffusionTraining(tiny, lr=0)
+    with pytest.raises(ValueError, match=r"module\.learning_rate=0 must be positive"):
+        ImageDiffusionTraining(tiny, learning_rate=0)
     with pytest.raises(ValueError, match="image_shape=None"):
         ImageDiffusionTraining(ImageDiffusion.small)
     with pytest.raises(ValueError, match="images have 1 channels, the diffusion model 3"):
         ImageDiffusionTraining(tiny, image_shape=(1, 8, 8))
-    with pytest.raises(ValueError, match=r"diffusion\.noise='sine' is unknown; choose one of \['cosine', 'linear'\]"):
-        ImageDiffusion.small(1, noise="sine")  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=r"diffusion\.noise_schedule='sine' is unknown; choose one of \['cosine', 'linear'\]"
+    ):
+        ImageDiffusion.small(1, noise_schedule="sine")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"diffusion\.levels=1 must be"):
         ImageDiffusion.small(1, levels=1)
 
@@ -193,7 +195,7 @@ def test_training_learns_and_exports(tmp_path: Path) -> None:
     digits = Digits(size=8, batch_size=32)
     digits.setup()
     cfg = OmegaConf.load(Path(CONF_DIR) / "module" / "image_diffusion.yaml")
-    cfg.update(seed=0, lr=5e-3, warmup=5, sample_steps=4)
+    cfg.update(seed=0, learning_rate=5e-3, warmup=5, sample_steps=4)
     cfg.diffusion.update(channels=[8, 16], levels=100)
     pl.seed_everything(0, verbose=False)
     module = build(cfg, image_shape=digits.image_shape)

@@ -57,7 +57,7 @@ BANK = torch.rand(7, 3, 8, 8, generator=torch.Generator().manual_seed(9), dtype=
 
 
 def field(**options):
-    guidance = Guidance(nodes=2, **options.pop("guidance", {}))
+    guidance = Guidance(gradients=2, **options.pop("guidance", {}))
     given = {"basis": LaplacianBasis(3), "steps": 10, "sample_steps": 2, "guidance": guidance, **options}
     return lambda score, seed=0: FieldDiffIG(score, seed=seed, **given)
 
@@ -140,10 +140,10 @@ METHODS = {
         score, autoencoder=Lossy(), steps=6, ends="decoded", rule="idgi"
     ),
     "mig": lambda score, seed=0: ManifoldIntegratedGradients(
-        score, autoencoder=Lossy(), steps=6, n_knots=4, sweeps=3, ends="residual"
+        score, autoencoder=Lossy(), steps=6, n_segments=4, sweeps=3, ends="residual"
     ),
     "mig, released": lambda score, seed=0: ManifoldIntegratedGradients(
-        score, autoencoder=Lossy(), steps=6, n_knots=4, sweeps=2, sweep="gauss_seidel", as_released=True
+        score, autoencoder=Lossy(), steps=6, n_segments=4, sweeps=2, sweep="gauss_seidel", as_released=True
     ),
     "ma_gig": lambda score, seed=0: ManifoldGuidedIG(score, seed=seed, autoencoder=Lossy(), steps=6),
     "ma_gig, slerp": lambda score, seed=0: ManifoldGuidedIG(
@@ -166,11 +166,13 @@ METHODS = {
     "field": field(),
     "field, three paths": field(n_paths=3, concentration=(1.0, 20.0)),
     "field, faithfulness": field(guidance={"faithfulness": 0.5}),
-    "field, waste": field(guidance={"waste": 0.5}, n_paths=2, aggregation="best_of"),
+    "field, mass": field(guidance={"absolute_mass": 0.5}, n_paths=2, aggregation="best_of"),
     "field, complexity": field(guidance={"complexity": 0.5}),
     "field, smoothness": field(guidance={"smoothness": 0.5}),
     "field, proposals": field(guidance={"proposals": 3}),
-    "field, guided proposals": field(guidance={"waste": 0.3, "proposals": 2}, n_paths=2, aggregation="best_mixture"),
+    "field, guided proposals": field(
+        guidance={"absolute_mass": 0.3, "proposals": 2}, n_paths=2, aggregation="best_mixture"
+    ),
     "field, region": field(guidance={"region": 0.5}),
 }
 RANDOM = [

@@ -48,7 +48,9 @@ def same(found, wanted, name):
     tolerance = 2e-5 if name.startswith(FLOAT32) else 1e-10
     torch.testing.assert_close(found.attribution, wanted.attribution, rtol=0, atol=tolerance * scale)
     torch.testing.assert_close(found.gap, wanted.gap, rtol=0, atol=tolerance * 10, equal_nan=True)
-    torch.testing.assert_close(found.waste, wanted.waste, rtol=tolerance, atol=tolerance, equal_nan=True)
+    torch.testing.assert_close(
+        found.absolute_mass, wanted.absolute_mass, rtol=tolerance, atol=tolerance, equal_nan=True
+    )
 
 
 @EVERY
@@ -198,8 +200,8 @@ def test_the_bill_of_each_method_is_known():
     [
         {"proposals": 1},
         {"proposals": 4},
-        {"waste": 0.1},
-        {"waste": 0.1, "faithfulness": 0.2, "nodes": 5, "stop": 1.0},
+        {"absolute_mass": 0.1},
+        {"absolute_mass": 0.1, "faithfulness": 0.2, "gradients": 5, "stop": 1.0},
         {"smoothness": 0.3, "proposals": 5},
         {"complexity": 0.1, "proposals": 3},
     ],

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.metrics import (
+    AbsoluteMass,
     Completeness,
     DiffID,
     EfficientRandomization,
@@ -24,7 +25,6 @@ from diffig.metrics import (
     Sensitivity,
     SensitivityN,
     Sparseness,
-    Waste,
 )
 from diffig.scores import ScoreFunction
 from invariance.methods import METHODS, NETS
@@ -47,7 +47,7 @@ METRICS = {
     "sensitivity": lambda: Sensitivity(n_draws=2),
     "sensitivity_n": lambda: SensitivityN(n_sets=4),
     "sparseness": lambda: Sparseness(),
-    "waste": lambda: Waste(),
+    "absolute_mass": lambda: AbsoluteMass(),
 }
 
 

@@ -78,10 +78,10 @@ def test_levels_are_the_times_that_training_uses():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "sigmoid"}, r"noise.kind='sigmoid' is unknown; choose one of .*'cosine', 'linear'"),
-        ({"shift": 0.0}, "noise.shift=0.0 must be a positive number"),
-        ({"shift": float("nan")}, "noise.shift=nan"),
-        ({"levels": 0}, "noise.levels=0"),
+        ({"kind": "sigmoid"}, r"noise_schedule.kind='sigmoid' is unknown; choose one of .*'cosine', 'linear'"),
+        ({"shift": 0.0}, "noise_schedule.shift=0.0 must be a positive number"),
+        ({"shift": float("nan")}, "noise_schedule.shift=nan"),
+        ({"levels": 0}, "noise_schedule.levels=0"),
     ],
 )
 def test_schedules_refuse(options, message):
@@ -237,13 +237,16 @@ def test_a_prior_survives_its_file(tmp_path, half):
     prior = FieldPrior(denoiser(), "v", facts={"steps": 3}).eval()
     prior.save(tmp_path / "deep" / "prior.safetensors", half)
     again = FieldPrior.load(tmp_path / "deep" / "prior.safetensors")
-    assert (again.facts, again.prediction, again.n_knots) == ({"steps": 3}, "v", KNOTS)
-    assert again.noise.config == prior.noise.config
+    assert (again.facts, again.prediction, again.n_segments) == ({"steps": 3}, "v", KNOTS)
+    assert again.noise_schedule.config == prior.noise_schedule.config
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
-    noise, laws = normal(2, KNOTS - 1, *GRID, dtype=torch.float32), (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0]))
+    noise, asked = (
+        normal(2, KNOTS - 1, *GRID, dtype=torch.float32),
+        (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0])),
+    )
     torch.testing.assert_close(
-        again.sample(noise, *laws, 3), prior.sample(noise, *laws, 3), rtol=0, atol=0.05 if half else 1e-6
+        again.sample(noise, *asked, 3), prior.sample(noise, *asked, 3), rtol=0, atol=0.05 if half else 1e-6
     )
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["prior.safetensors"]  # no half-written rest
 
@@ -251,11 +254,11 @@ def test_a_prior_survives_its_file(tmp_path, half):
 def test_bands_share_the_denoiser():
     prior = FieldPrior(denoiser()).eval()
     noise = normal(2, 3, KNOTS - 1, *GRID, dtype=torch.float32)
-    laws = torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0])
-    together = prior.sample(noise, *laws, 3)
+    asked = torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0])
+    together = prior.sample(noise, *asked, 3)
     assert together.shape == noise.shape
     for band in range(3):
-        torch.testing.assert_close(prior.sample(noise[:, band], *laws, 3), together[:, band], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(prior.sample(noise[:, band], *asked, 3), together[:, band], rtol=1e-3, atol=1e-4)
 
 
 def test_the_shipped_prior_knows_the_law():
@@ -263,7 +266,7 @@ def test_the_shipped_prior_knows_the_law():
     if prior.facts["steps"] < 500:
         pytest.skip(f"the shipped prior is a placeholder of {prior.facts['steps']} training steps")
     size = torch.tensor([2.0]).repeat(150)
-    noise = normal(150, prior.n_knots - 1, 8, 8, dtype=torch.float32)
+    noise = normal(150, prior.n_segments - 1, 8, 8, dtype=torch.float32)
     errors = moment_errors(prior.sample(noise, torch.full((150,), 10.0), size, 20), size)
     assert errors["mean"] < 0.1
     assert errors["variance"] < 0.35
@@ -368,9 +371,12 @@ def test_validation_reports_the_law(whole):
 def test_what_is_exported_samples_like_what_was_trained(whole, tmp_path):
     module = whole[4].eval()
     module.export(tmp_path, {"steps": 8})
-    noise, laws = normal(2, KNOTS - 1, *GRID, dtype=torch.float32), (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0]))
+    noise, asked = (
+        normal(2, KNOTS - 1, *GRID, dtype=torch.float32),
+        (torch.tensor([1.0, 9.0]), torch.tensor([1.0, 2.0])),
+    )
     torch.testing.assert_close(
-        FieldPrior.load(tmp_path / "prior.safetensors").sample(noise, *laws, 2), module.prior.sample(noise, *laws, 2)
+        FieldPrior.load(tmp_path / "prior.safetensors").sample(noise, *asked, 2), module.prior.sample(noise, *asked, 2)
     )
 
 

@@ -29,12 +29,12 @@ def test_a_sequence_holds_a_field_between_its_images() -> None:
     torch.testing.assert_close(space.encode(images)[0, 0], images[0, 0, :2, :2].mean())
     field = torch.randn(2, *SPACE.shape)
     sequence = space.join(field, space.encode(torch.zeros_like(images)), space.encode(images))
-    assert sequence.shape == (2, space.n_knots + 1, space.dim)
+    assert sequence.shape == (2, space.n_segments + 1, space.dim)
     assert torch.equal(space.inner(sequence), field)
     path = space.path(images, torch.zeros_like(images), sequence)
     assert torch.equal(path.points(path.n_segments, path.n_segments + 1)[:, 0], images)
-    law = torch.full((2,), space.concentration)
-    expected = SPACE.path(images, torch.zeros_like(images), SPACE.decode(field, law))
+    concentration = torch.full((2,), space.concentration)
+    expected = SPACE.path(images, torch.zeros_like(images), SPACE.decode(field, concentration))
     assert torch.equal(path.alpha, expected.alpha)
 
 
@@ -68,7 +68,9 @@ class Known(DiT1DRegressor):
 
 
 def network(schedule: NoiseSchedule) -> PathScore:
-    return PathScore(Known(SPACE.n_knots + 1, FieldSequence(SPACE).dim, width=8, depth=1, heads=1), schedule=schedule)
+    return PathScore(
+        Known(SPACE.n_segments + 1, FieldSequence(SPACE).dim, width=8, depth=1, heads=1), noise_schedule=schedule
+    )
 
 
 @pytest.mark.parametrize("form", ["posterior_mean", "epsilon"])
@@ -94,5 +96,5 @@ def test_learned_guidance_bends_fields(smooth_net: torch.nn.Module, form: str) -
 
 def test_networks_of_another_noise_are_refused(smooth_net: torch.nn.Module) -> None:
     learned = LearnedGuidance(1.0, faithfulness=network(NoiseSchedule(shift=1.0)))
-    with pytest.raises(ValueError, match=r"train it with the same module.schedule"):
+    with pytest.raises(ValueError, match=r"train it with the same module.noise_schedule"):
         FieldDiffIG(smooth_net, basis=LaplacianBasis(3), learned=learned)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffig.attribution import FieldDiffIG, integrate
-from diffig.integration.retention import RATIOS, best_mixture, retention
+from diffig.integration.soft_insertion_deletion import RATIOS, best_mixture, soft_insertion_deletion
 from diffig.method import FieldPath, Guidance
 from diffig.method.field.prior import FieldPrior
 from diffig.method.field.space import FieldSpace
@@ -58,11 +58,11 @@ def some_field():
 
 def test_strength_zero_is_no_guidance_bit_for_bit(prior):
     plain = sample(prior, None)
-    assert torch.equal(plain.alpha, sample(prior, Guidance(**dict.fromkeys(ENERGIES, 0.0), nodes=5)).alpha)
+    assert torch.equal(plain.alpha, sample(prior, Guidance(**dict.fromkeys(ENERGIES, 0.0), gradients=5)).alpha)
     asleep = Guidance(**STRENGTHS, start=0.9, stop=1.0)  # 4 steps at 0, .25, .5, .75: it never acts
     assert asleep.backward_images(4) == 0
     assert torch.equal(plain.alpha, sample(prior, asleep).alpha)
-    assert not torch.equal(plain.alpha, sample(prior, Guidance(waste=0.01)).alpha)
+    assert not torch.equal(plain.alpha, sample(prior, Guidance(absolute_mass=0.01)).alpha)
 
 
 def test_no_energy_that_asks_nothing_costs_anything(prior):
@@ -73,7 +73,7 @@ def test_no_energy_that_asks_nothing_costs_anything(prior):
 
 @pytest.mark.parametrize(("start", "stop", "acting"), [(0.0, 0.5, 2), (0.0, 1.0, 4), (0.5, 1.0, 2), (0.25, 0.5, 1)])
 def test_window_of_steps(prior, start, stop, acting):
-    guidance = Guidance(waste=0.1, nodes=3, start=start, stop=stop)
+    guidance = Guidance(absolute_mass=0.1, gradients=3, start=start, stop=stop)
     assert [guidance.acts(step, 4) for step in range(4)].count(True) == acting
     score = ScoreFunction(Deep())
     sample(prior, guidance, score, n_paths=2)
@@ -146,17 +146,17 @@ class Louder(torch.nn.Module):
         return 10 * self.net(images)
 
 
-@pytest.mark.parametrize("name", ["faithfulness", "waste", "complexity"])
+@pytest.mark.parametrize("name", ["faithfulness", "absolute_mass", "complexity"])
 def test_the_scale_of_the_score_does_not_matter(prior, name):
     quiet, loud = (
-        sample(prior, Guidance(**{name: 0.3}, nodes=3), ScoreFunction(net, "logit")).alpha
+        sample(prior, Guidance(**{name: 0.3}, gradients=3), ScoreFunction(net, "logit")).alpha
         for net in (TanhNet(), Louder(TanhNet()))
     )
     torch.testing.assert_close(quiet, loud, rtol=0, atol=1e-4)
 
 
 def test_first_derivatives_are_enough(prior):
-    guidance = Guidance(**STRENGTHS, nodes=3)
+    guidance = Guidance(**STRENGTHS, gradients=3)
     plain = sample(prior, guidance)
     guarded = sample(prior, guidance, ScoreFunction(FirstOrderOnly(Deep())))
     assert torch.equal(plain.alpha, guarded.alpha)
@@ -172,17 +172,19 @@ def mean_score(path, score):
 def test_faithfulness_raises_the_mean_score(prior):
     score = ScoreFunction(Deep())
     low, plain, high = (
-        mean_score(sample(prior, Guidance(faithfulness=strength, nodes=6, stop=1.0)), score)
+        mean_score(sample(prior, Guidance(faithfulness=strength, gradients=6, stop=1.0)), score)
         for strength in (-0.6, 0.0, 0.6)
     )
     assert low.mean() < plain.mean() < high.mean()
     assert (high > low).all()
 
 
-def test_waste_spends_less(prior):
+def test_less_absolute_mass(prior):
     score = ScoreFunction(Deep())
     spent = [
-        integrate(sample(prior, Guidance(waste=strength, nodes=6, stop=1.0)), score, TARGETS, steps=64).waste
+        integrate(
+            sample(prior, Guidance(absolute_mass=strength, gradients=6, stop=1.0)), score, TARGETS, steps=64
+        ).absolute_mass
         for strength in (-0.6, 0.0, 0.6)
     ]
     assert spent[0].mean() > spent[1].mean() > spent[2].mean()
@@ -192,7 +194,7 @@ def test_complexity_concentrates(prior):
     score = ScoreFunction(Deep())
 
     def entropy(strength):
-        path = sample(prior, Guidance(complexity=strength, nodes=6, stop=1.0))
+        path = sample(prior, Guidance(complexity=strength, gradients=6, stop=1.0))
         size = integrate(path, score, TARGETS, steps=64).attribution.abs().flatten(1)
         share = size / size.sum(1, keepdim=True)
         return -(share * share.log()).sum(1).mean()
@@ -235,7 +237,7 @@ def test_all_of_the_image_is_no_region(prior):
 
 
 def judged_by_loop(attribution, image, baseline, target, score, unit, fill):
-    """Retention of one attribution, one ratio and one feature at a time."""
+    """Soft insertion minus deletion of one attribution, one ratio and one feature at a time."""
     channels, height, width = image.shape
     pixels = [(y, x) for y in range(height) for x in range(width)]
     cells = [[(c, y, x)] for c in range(channels) for y, x in pixels]
@@ -264,18 +266,18 @@ def judged_by_loop(attribution, image, baseline, target, score, unit, fill):
 
 @pytest.mark.parametrize("fill", ["kept_mean", "baseline"])
 @pytest.mark.parametrize("unit", ["element", "pixel"])
-def test_retention_equals_the_loop(unit, fill):
+def test_soft_insertion_deletion_equals_the_loop(unit, fill):
     images, baselines = pictures(3, 2, 5, 4)
     score = ScoreFunction(TanhNet((2, 5, 4)))
     attributions = score.value_and_grad(images, TARGETS[:3])[1] * (images - baselines)
-    found = retention(attributions, images, baselines, TARGETS[:3], score, unit=unit, fill=fill)
+    found = soft_insertion_deletion(attributions, images, baselines, TARGETS[:3], score, unit=unit, fill=fill)
     for row in range(3):
         given = (tensor[row].numpy() for tensor in (attributions, images, baselines))
         wanted = judged_by_loop(*given, int(TARGETS[row]), score, unit, fill)
         assert found[row].item() == pytest.approx(wanted, abs=1e-10)
 
 
-def test_retention_knows_good_from_bad():
+def test_soft_insertion_deletion_knows_good_from_bad():
     images, baselines = pictures(6)
     net = Linear()
     net.weight.zero_()
@@ -284,7 +286,7 @@ def test_retention_knows_good_from_bad():
     attributions = net.weight[TARGETS] * images
     noise = torch.randn(attributions.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     good, bad, worst = (
-        retention(a, images, torch.zeros_like(images), TARGETS, score, fill="baseline")
+        soft_insertion_deletion(a, images, torch.zeros_like(images), TARGETS, score, fill="baseline")
         for a in (attributions, noise, 1 - net.weight[TARGETS])
     )
     assert (good > 0.8).all()
@@ -292,7 +294,7 @@ def test_retention_knows_good_from_bad():
     assert (worst < -0.8).all()
     broken = attributions.clone()
     broken[2] = torch.nan
-    assert retention(broken, images, baselines, TARGETS, score)[2] == -1
+    assert soft_insertion_deletion(broken, images, baselines, TARGETS, score)[2] == -1
 
 
 def test_the_best_mixture_equals_greedy_selection_by_loop():
@@ -305,7 +307,7 @@ def test_the_best_mixture_equals_greedy_selection_by_loop():
     def judge(row, members):
         mixture = candidates[row, members].mean(0)[None]
         given = mixture, images[row : row + 1], baselines[row : row + 1], targets[row : row + 1], score
-        return np.mean([retention(*given, unit=unit).item() for unit in ("element", "pixel")])
+        return np.mean([soft_insertion_deletion(*given, unit=unit).item() for unit in ("element", "pixel")])
 
     for row in range(3):
         chosen = [max(range(5), key=lambda k, row=row: judge(row, [k]))]
@@ -320,13 +322,13 @@ def test_the_best_mixture_equals_greedy_selection_by_loop():
         assert best >= max(judge(row, [k]) for k in range(5))
 
 
-def test_best_of_keeps_the_candidate_of_highest_retention(prior):
+def test_best_of_keeps_the_candidate_judged_best(prior):
     options = {
         "basis": LaplacianBasis(3),
         "sample_steps": 2,
         "steps": 12,
         "prior": prior,
-        "guidance": Guidance(waste=0.2),
+        "guidance": Guidance(absolute_mass=0.2),
         "footprint": (),
     }
     score = ScoreFunction(Deep())
@@ -334,15 +336,15 @@ def test_best_of_keeps_the_candidate_of_highest_retention(prior):
     found = method.explain(IMAGES, BASELINES, TARGETS)
     from diffig.randomness import Streams
 
-    path = method.field.generate(IMAGES, BASELINES, TARGETS, score, n_paths=3, generator=Streams.default(6))
+    path = method.field.generate(IMAGES, BASELINES, TARGETS, score, n_paths=3, streams=Streams.default(6))
     each = integrate(
         path, score, TARGETS.repeat_interleave(3), method.credit, steps=method.steps, nodes="score"
     ).attribution.unflatten(0, (6, 3))
     quality = torch.stack(
         [
             (
-                retention(each[:, k], IMAGES, BASELINES, TARGETS, score)
-                + retention(each[:, k], IMAGES, BASELINES, TARGETS, score, unit="pixel")
+                soft_insertion_deletion(each[:, k], IMAGES, BASELINES, TARGETS, score)
+                + soft_insertion_deletion(each[:, k], IMAGES, BASELINES, TARGETS, score, unit="pixel")
             )
             / 2
             for k in range(3)
@@ -371,13 +373,15 @@ def test_a_region_is_given_to_attribute(prior):
     assert not torch.equal(found, method.attribute(IMAGES, BASELINES, TARGETS, region=1 - LEFT))
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_a_stronger_faithfulness_is_another_path(prior, nodes):
-    """One node must not sit at the ends of the path, where nothing can move."""
-    weak, strong = (sample(prior, Guidance(faithfulness=strength, nodes=nodes)).alpha for strength in (0.1, 1.0))
+@pytest.mark.parametrize("gradients", [1, 2])
+def test_a_stronger_faithfulness_is_another_path(prior, gradients):
+    """One gradient must not sit at the ends of the path, where nothing can move."""
+    weak, strong = (
+        sample(prior, Guidance(faithfulness=strength, gradients=gradients)).alpha for strength in (0.1, 1.0)
+    )
     assert (weak - strong).abs().max() > 1e-3
 
 
-def test_one_node_cannot_see_waste():
-    with pytest.raises(ValueError, match=r"guidance.nodes=1 sees one piece.*need 2"):
-        Guidance(waste=0.1, nodes=1)
+def test_one_gradient_cannot_see_the_absolute_mass():
+    with pytest.raises(ValueError, match=r"guidance.gradients=1 sees one piece.*need 2"):
+        Guidance(absolute_mass=0.1, gradients=1)

@@ -92,7 +92,7 @@ def test_sequences_start_and_end_exactly_and_never_turn_back(spacing):
 
 
 @pytest.mark.parametrize("concentration", [1.0, 10.0])
-def test_sequences_follow_the_law(concentration):
+def test_sequences_follow_the_distribution(concentration):
     """E F(t) = t and Var F(t) = t (1 - t) / (1 + a), each coordinate on its own."""
     count = 20_000
     start, end = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
@@ -136,7 +136,7 @@ def test_progress_runs_from_zero_to_one():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"spacing": "even"}, r"spacing='even' is unknown; choose time or arc_length"),
-    ({"n_knots": 1}, "n_knots=1 must be"),
+    ({"n_segments": 1}, "n_segments=1 must be"),
 ])  # fmt: skip
 def test_spaces_refuse(options, message):
     with pytest.raises(ValueError, match=message):
@@ -253,8 +253,8 @@ def test_paths_are_keyed_by_seed_split_and_number():
         place = one.place(k)
         assert torch.equal(path[0], one.starts[place.reference, place.image])
         assert torch.equal(path[-1], one.ends[place.image])
-    laws = {round(source.draw(3)[1], 6) for source in (one, draws(seed=1), draws(split="val"))}
-    assert len(laws) == 3
+    concentrations = {round(source.draw(3)[1], 6) for source in (one, draws(seed=1), draws(split="val"))}
+    assert len(concentrations) == 3
 
 
 # The prior
@@ -280,7 +280,7 @@ def test_a_denoiser_that_knows_the_answer_has_no_loss(prediction):
     prior, batch = tiny(prediction), path_batch()
 
     def oracle(noisy, times, concentration):
-        alpha, sigma = (level[:, None, None] for level in prior.noise(times))
+        alpha, sigma = (level[:, None, None] for level in prior.noise_schedule(times))
         assert torch.equal(noisy[:, 0], batch["clean"][:, 0])
         assert torch.equal(noisy[:, -1], batch["clean"][:, -1])
         answer = target(batch["clean"], (noisy - alpha * batch["clean"]) / sigma, alpha, sigma, prediction)
@@ -318,22 +318,27 @@ def fresh(step, count=4):
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
 def test_samples_have_exact_ends_and_stay_between_them(sampler):
     prior, ends, noise = tiny(), ends_of(), normal(4, KNOTS + 1, DIM)
-    law = torch.full((4,), 3.0)
-    found = prior.sample(ends, noise, law, 5, sampler=sampler, fresh=fresh)
+    concentration = torch.full((4,), 3.0)
+    found = prior.sample(ends, noise, concentration, 5, sampler=sampler, fresh=fresh)
     assert torch.equal(found[:, 0], ends.start)
     assert torch.equal(found[:, -1], ends.end)
     assert torch.equal(found, ends.clip(found))
-    assert torch.equal(found, prior.sample(ends, noise, law, 5, sampler=sampler, fresh=fresh))
-    free = prior.sample(ends, noise, law, 5, sampler=sampler, fresh=fresh, clip=False)
+    assert torch.equal(found, prior.sample(ends, noise, concentration, 5, sampler=sampler, fresh=fresh))
+    free = prior.sample(ends, noise, concentration, 5, sampler=sampler, fresh=fresh, clip=False)
     assert not torch.equal(free, ends.clip(free))
     alone = prior.sample(
-        Ends(ends.start[1:2], ends.end[1:2]), noise[1:2], law[:1], 5, sampler=sampler, fresh=lambda k: fresh(k)[1:2]
+        Ends(ends.start[1:2], ends.end[1:2]),
+        noise[1:2],
+        concentration[:1],
+        5,
+        sampler=sampler,
+        fresh=lambda k: fresh(k)[1:2],
     )
     torch.testing.assert_close(alone, found[1:2], rtol=1e-4, atol=1e-5)
 
 
 def test_guidance_sees_exact_ends():
-    prior, ends, noise, law = tiny(), ends_of(), normal(4, KNOTS + 1, DIM), torch.full((4,), 3.0)
+    prior, ends, noise, concentration = tiny(), ends_of(), normal(4, KNOTS + 1, DIM), torch.full((4,), 3.0)
 
     def look(paths, *rest):
         assert torch.equal(paths[:, 0], ends.start)
@@ -341,8 +346,8 @@ def test_guidance_sees_exact_ends():
         return torch.zeros_like(paths)
 
     for sampler in ("ddpm", "ddim"):
-        plain = prior.sample(ends, noise, law, 3, sampler=sampler, fresh=fresh)
-        guided = prior.sample(ends, noise, law, 3, sampler=sampler, fresh=fresh, push=look, shift=look)
+        plain = prior.sample(ends, noise, concentration, 3, sampler=sampler, fresh=fresh)
+        guided = prior.sample(ends, noise, concentration, 3, sampler=sampler, fresh=fresh, push=look, shift=look)
         torch.testing.assert_close(guided, plain)
 
 
@@ -352,8 +357,8 @@ def test_a_latent_prior_survives_its_file(tmp_path, prediction):
     prior.facts = {"steps": 3}
     prior.save(tmp_path / "prior.safetensors")
     again = LatentPrior.load(tmp_path / "prior.safetensors")
-    assert (again.facts, again.prediction, again.n_knots) == ({"steps": 3}, prediction, KNOTS)
-    assert again.noise.config == prior.noise.config
+    assert (again.facts, again.prediction, again.n_segments) == ({"steps": 3}, prediction, KNOTS)
+    assert again.noise_schedule.config == prior.noise_schedule.config
     given = ends_of(), normal(4, KNOTS + 1, DIM), torch.full((4,), 3.0), 3
     assert torch.equal(again.sample(*given, sampler="ddim"), prior.sample(*given, sampler="ddim"))
 
@@ -428,7 +433,7 @@ def test_the_posterior_is_bayes(schedule):
 
 @pytest.mark.parametrize("schedule", [SCHEDULE, NoiseSchedule("linear")], ids=["cosine", "linear"])
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim"])
-def test_a_push_tilts_the_law(sampler, schedule):
+def test_a_push_tilts_the_distribution(sampler, schedule):
     """Of N(m, s^2) tilted by exp(w g z) the mean moves by w s^2 g, and both samplers get there.
 
     What a network that was trained on noisy paths says of g z is g E[z | z_t], whose gradient is g times the
@@ -601,7 +606,7 @@ def learned(**options):
 def test_attributions_know_neither_batch_nor_order(guided):
     images, baselines = pictures(4)
     targets, indices = torch.tensor([0, 2, 1, 0]), torch.tensor([17, 3, 90, 4])
-    options = {"learned": learned(), "energies": Guidance(waste=0.2, nodes=2)} if guided else {}
+    options = {"learned": learned(), "energies": Guidance(absolute_mass=0.2, gradients=2)} if guided else {}
     explainer = method(n_paths=2, **options)
     whole = explainer.explain(images, baselines, targets, indices)
     order = torch.tensor([2, 0, 3, 1])
@@ -618,7 +623,7 @@ def test_the_first_candidates_stay_when_more_are_asked_for():
     images, baselines = pictures()
     targets, streams = torch.zeros(3, dtype=torch.long), Streams(0, torch.tensor([5, 9, 2]))
     paths = [
-        method().sequences.generate(images, baselines, targets, ScoreFunction(Bent()), n_paths=n, generator=streams)
+        method().sequences.generate(images, baselines, targets, ScoreFunction(Bent()), n_paths=n, streams=streams)
         for n in (1, 3)
     ]
     torch.testing.assert_close(paths[1].latents.unflatten(0, (3, 3))[:, 0], paths[0].latents, rtol=1e-4, atol=1e-5)
@@ -671,16 +676,20 @@ def test_best_guided_takes_the_candidate_of_highest_quality():
 
 
 def test_strengths_are_told():
-    strengths = method(learned=learned(omega=0.5), energies=Guidance(waste=0.1)).guidance_strengths
-    assert {name: value for name, value in strengths.items() if value} == {**LEARNED, "omega": 0.5, "waste": 0.1}
+    strengths = method(learned=learned(omega=0.5), energies=Guidance(absolute_mass=0.1)).guidance_strengths
+    assert {name: value for name, value in strengths.items() if value} == {
+        **LEARNED,
+        "omega": 0.5,
+        "absolute_mass": 0.1,
+    }
 
 
-@pytest.mark.parametrize("name", ["faithfulness", "waste", "complexity"])
+@pytest.mark.parametrize("name", ["faithfulness", "absolute_mass", "complexity"])
 def test_energies_raise_their_own_value(name):
-    """Measured on the sampled path itself, with many nodes."""
+    """Measured on the sampled path itself, with many gradients."""
     values = {}
     for strength in (-0.3, 0.0, 0.3):
-        energies = Guidance(**{name: strength}, nodes=4, stop=1.0)
+        energies = Guidance(**{name: strength}, gradients=4, stop=1.0)
         path, score = sampled(energies=energies, steps=8, count=6, n_paths=1)
         targets = torch.arange(6) % 3
         found = integrate(path, score, targets, steps=96)
@@ -688,7 +697,11 @@ def test_energies_raise_their_own_value(name):
         share = size / size.sum(1, keepdim=True)
         places = torch.linspace(0, KNOTS, 97).expand(6, -1)
         along = score.score(path.at(places).flatten(0, 1), targets.repeat_interleave(97)).view(6, 97).mean(1)
-        told = {"faithfulness": along, "waste": -found.waste.log(), "complexity": (share * share.log()).sum(1)}
+        told = {
+            "faithfulness": along,
+            "absolute_mass": -found.absolute_mass.log(),
+            "complexity": (share * share.log()).sum(1),
+        }
         values[strength] = told[name].mean().item()
     assert values[-0.3] < values[0.0] < values[0.3]
 
@@ -736,8 +749,8 @@ def test_the_method_refuses(tmp_path):
     with pytest.raises(ValueError, match=r"aggregation=best_guided ranks candidates by the learned guidance.*both 0"):
         method(aggregation="best_guided")
     with pytest.raises(ValueError, match=r"steps=8 backward images do not pay for the 8 gradients of the energies"):
-        method(steps=8, energies=Guidance(waste=0.1, nodes=2, stop=1.0))
+        method(steps=8, energies=Guidance(absolute_mass=0.1, gradients=2, stop=1.0))
     from diffig.method.latent.path import LatentPath
 
-    with pytest.raises(ValueError, match=r"trained for 6 knots and the space has 9; set n_knots=6"):
+    with pytest.raises(ValueError, match=r"trained for 6 segments and the space has 9; set n_segments=6"):
         LatentPath(LatentSpace(Lossy(), 9), tiny())

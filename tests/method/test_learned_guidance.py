@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from diffig.baselines import Average, Constant
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.noise import NoiseSchedule
-from diffig.integration.retention import RATIOS
+from diffig.integration.soft_insertion_deletion import RATIOS
 from diffig.method.guidance.label_manifest import read_labels, read_manifest, write_manifest
 from diffig.method.guidance.label_store import LabelStore, LabelTable
 from diffig.method.guidance.learned import PathScore
@@ -306,7 +306,7 @@ def test_a_file_gives_the_same_score_back(tmp_path):
     noisy, times = torch.randn(2, KNOTS + 1, 3), torch.tensor([0.2, 0.4])
     assert torch.equal(score(noisy, times), again(noisy, times))
     assert (again.mean, again.std, again.space, again.facts) == (5.5, 0.25, {"d": 3}, {"n": 1})
-    assert again.schedule.config == score.schedule.config
+    assert again.noise_schedule.config == score.noise_schedule.config
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
 
@@ -347,7 +347,9 @@ OTHERS = {"classifier": {"name": "none"}, "objective": "probability", "steps": K
 def fit(folder, data, steps, watchers=(), ckpt_path=None, **options):
     length, dim = data.data.shape
     torch.manual_seed(0)
-    module = PathScoreTraining(length, dim, width=32, depth=1, heads=2, **{"lr": 3e-3, "warmup": 5, **options})
+    module = PathScoreTraining(
+        length, dim, width=32, depth=1, heads=2, **{"learning_rate": 3e-3, "warmup": 5, **options}
+    )
     trainer = Trainer(
         accelerator="cpu",
         logger=False,

@@ -56,6 +56,6 @@ def test_controls_claim_no_completeness_and_ask_nothing(control) -> None:
     method = control(score)
     found = explained_by(method, images)
     assert found.gap.isnan().all()
-    assert found.waste.isnan().all()
+    assert found.absolute_mass.isnan().all()
     assert not method.multiplies_by_inputs
     assert score.cost == (0, 0)

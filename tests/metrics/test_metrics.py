@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.metrics import (
+    AbsoluteMass,
     Completeness,
     DiffID,
     DiffIDBounds,
@@ -28,7 +29,6 @@ from diffig.metrics import (
     Sensitivity,
     SensitivityN,
     Sparseness,
-    Waste,
     diffid_floor_ceiling,
 )
 from diffig.metrics.base import FAMILIES
@@ -64,7 +64,7 @@ def every_metric() -> MetricSuite:
         {
             "diffid": DiffID(readouts=("hard", "soft", "soft_diff")),
             "signed": DiffID(signed=True, fill="blur"),
-            "grain": DiffID(grain=0.2),
+            "rank_blur": DiffID(rank_blur=0.2),
             "bounds": DiffIDBounds(),
             "rise": InsertionDeletion(n_steps=6, mas=True),
             "road": Road(fractions=(0.3, 0.8)),
@@ -76,7 +76,7 @@ def every_metric() -> MetricSuite:
             "sensitivity_n": SensitivityN(grid=3, shares=(0.2, 0.5), n_sets=12),
             "emprt": EfficientRandomization(bins=10),
             "completeness": Completeness(),
-            "waste": Waste(),
+            "absolute_mass": AbsoluteMass(),
             "sparseness": Sparseness(),
         }
     )
@@ -87,13 +87,13 @@ def every_metric() -> MetricSuite:
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(
-    ("fill", "grain"),
+    ("fill", "rank_blur"),
     [*((fill, 0.0) for fill in ("kept_mean", "blur", "black", "mean", "normalised")), ("kept_mean", 0.2)],
 )
-def test_diffid_equals_the_loop(signed: bool, fill: str, grain: float) -> None:
+def test_diffid_equals_the_loop(signed: bool, fill: str, rank_blur: float) -> None:
     explained = explained_batch(3)
     space, fill = ("normalised", "kept_mean") if fill == "normalised" else ("pixel", fill)
-    metric = DiffID(readouts=("hard", "soft", "soft_diff"), signed=signed, grain=grain, fill=fill, space=space)
+    metric = DiffID(readouts=("hard", "soft", "soft_diff"), signed=signed, rank_blur=rank_blur, fill=fill, space=space)
     values = metric(explained)
     assert list(values) == list(metric.names)
     expected = [
@@ -110,7 +110,7 @@ def test_diffid_equals_the_loop(signed: bool, fill: str, grain: float) -> None:
                 MEAN,
                 STD,
                 space == "normalised",
-                grain,
+                rank_blur,
             )
             for image, attribution, target in zip(
                 explained.images.numpy(), explained.attributions.numpy(), explained.targets.tolist(), strict=True
@@ -190,15 +190,15 @@ def test_sparseness_of_known_maps() -> None:
         np.testing.assert_allclose(values[name], value, atol=1e-12, err_msg=name)
 
 
-def test_completeness_and_waste_by_hand() -> None:
+def test_completeness_and_absolute_mass_by_hand() -> None:
     explained = explained_batch(4)
     score = ScoreFunction(explained.score.classifier)
     change = score.score(explained.images, explained.targets) - score.score(explained.baselines, explained.targets)
-    gaps, waste = Completeness()(explained), Waste()(explained)
+    gaps, mass = Completeness()(explained), AbsoluteMass()(explained)
     close(gaps["gap_abs"], explained.gap.abs())
     close(gaps["gap_rel"], explained.gap.abs() / change.abs())
-    close(waste["waste"], explained.waste)
-    close(waste["waste_excess"], explained.waste - change.abs())
+    close(mass["absolute_mass"], explained.absolute_mass)
+    close(mass["cancelled_mass"], explained.absolute_mass - change.abs())
 
 
 def test_relative_gap_has_a_floor_where_the_score_does_not_change() -> None:
@@ -207,9 +207,9 @@ def test_relative_gap_has_a_floor_where_the_score_does_not_change() -> None:
     close(Completeness()(still)["gap_rel"], still.gap.abs() / 1e-6)
 
 
-def test_waste_of_a_method_without_a_path_is_nan_and_costs_nothing() -> None:
-    explained = dataclasses.replace(explained_batch(3), waste=None)
-    assert all(value.isnan().all() and value.shape == (3,) for value in Waste()(explained).values())
+def test_absolute_mass_of_a_method_without_a_path_is_nan_and_costs_nothing() -> None:
+    explained = dataclasses.replace(explained_batch(3), absolute_mass=None)
+    assert all(value.isnan().all() and value.shape == (3,) for value in AbsoluteMass()(explained).values())
     assert explained.score.cost.forward_images == 0
 
 
@@ -343,11 +343,11 @@ def test_float32_is_kept_and_close_to_float64() -> None:
         close(value.double(), double[name], atol=1e-4, rtol=1e-4, name=name)
 
 
-def test_a_constant_map_keeps_its_ties_at_any_grain() -> None:
+def test_a_constant_map_keeps_its_ties_at_any_rank_blur() -> None:
     explained = explained_batch(4)
     flat = with_maps(explained, torch.full_like(explained.attributions, 0.3))
-    plain, grained = (DiffID(units=("pixel",), readouts=("soft",), grain=grain)(flat) for grain in (0.0, 0.3))
-    assert torch.equal(plain["diffid_pixel_soft"], grained["diffid_pixel_grain_soft"])
+    plain, blurred = (DiffID(units=("pixel",), readouts=("soft",), rank_blur=share)(flat) for share in (0.0, 0.3))
+    assert torch.equal(plain["diffid_pixel_soft"], blurred["diffid_pixel_rank_blur_soft"])
 
 
 # --- names, facts, configuration, bad input -----------------------------------------------------------------------
@@ -359,7 +359,7 @@ def test_names_carry_the_variant() -> None:
         "diffid_pixel_signed_soft_diff_blur",
     )
     assert DiffID(units=("element",), readouts=("hard",), space="normalised").names == ("diffid_normalised",)
-    assert DiffID(units=("pixel",), readouts=("hard",), grain=0.06).names == ("diffid_pixel_grain",)
+    assert DiffID(units=("pixel",), readouts=("hard",), rank_blur=0.06).names == ("diffid_pixel_rank_blur",)
     assert InsertionDeletion(reduce="signed", deletion_fill="black").names[2] == "insertion_minus_deletion_signed_black"
 
 
@@ -393,7 +393,7 @@ def test_configured_suites_build_and_cost_what_their_comment_says(name: str) -> 
     explained = explained_batch(2)
     values = suite(explained)
     wanted = {"diffid", "diffid_soft", "gap_abs", "gap_rel", "entropy", "gini"}
-    wanted |= {"diffid_pixel", "insertion_minus_deletion", "waste"} if name == "default" else set()
+    wanted |= {"diffid_pixel", "insertion_minus_deletion", "absolute_mass"} if name == "default" else set()
     assert wanted <= set(values)
     assert list(values) == suite.names
     assert explained.score.cost.forward_images == 2 * {"default": 94, "fast": 19}[name]
@@ -412,8 +412,8 @@ def test_bad_input_is_named() -> None:
         DiffID(readouts=("medium",))
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         DiffID(ratios=(0.5, 1.0))
-    with pytest.raises(ValueError, match=r"grain=1.0 must lie in \[0, 1\)"):
-        DiffID(grain=1.0)
+    with pytest.raises(ValueError, match=r"rank_blur=1.0 must lie in \[0, 1\)"):
+        DiffID(rank_blur=1.0)
     with pytest.raises(ValueError, match="n_steps=0 must be"):
         InsertionDeletion(n_steps=0)
     with pytest.raises(ValueError, match="no buffer `mean` of 3 channels; wrap it"):

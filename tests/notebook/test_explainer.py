@@ -73,8 +73,8 @@ def test_options_are_those_of_the_method_and_may_be_objects() -> None:
     for baseline in ("blur", Blur()):
         explain = diffig.explainer("ig", net, steps=8, baseline=baseline, credit=Agreeing(p=2.0))
         torch.testing.assert_close(explain.attribute(images, target=1), expected)
-    guided = diffig.DiffIG(net, "fast", guidance={"waste": 0.2}, steps=40, concentration=[1.0, 2.0])
-    assert guided.attributor.guidance_strengths["waste"] == 0.2
+    guided = diffig.DiffIG(net, "fast", guidance={"absolute_mass": 0.2}, steps=40, concentration=[1.0, 2.0])
+    assert guided.attributor.guidance_strengths["absolute_mass"] == 0.2
     torch.testing.assert_close(
         ig(net).attribute(images, target=1, baselines=0.5), ig(net).attribute(images, None, 1) * 0 + _from_grey(images)
     )

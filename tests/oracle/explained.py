@@ -52,7 +52,7 @@ def explained_batch(count: int = 5, size: int = 6, chunk_size: int = 64, seed: i
         score=score,
         indices=torch.arange(100, 100 + count),
         gap=attributions.sum((1, 2, 3)) - change,
-        waste=attributions.abs().sum((1, 2, 3)),
+        absolute_mass=attributions.abs().sum((1, 2, 3)),
         masks=squares(count, size),
         explain=Asked(score),
     )

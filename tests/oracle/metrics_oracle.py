@@ -40,7 +40,7 @@ def diffid(
     mean=None,
     std=None,
     normalised=False,
-    grain=0.0,
+    rank_blur=0.0,
     ratios=RATIOS,
 ):
     """DiffID of one image whose ranks have no ties; `classify` maps an image to a list of logits."""
@@ -50,8 +50,8 @@ def diffid(
     else:
         cells = [[(c, y, x) for c in range(channels)] for y in range(height) for x in range(width)]
     worth = [sum(attribution[e] if signed else abs(attribution[e]) for e in cell) for cell in cells]
-    if grain:
-        sigma = grain * min(height, width)
+    if rank_blur:
+        sigma = rank_blur * min(height, width)
         planes = np.array(worth).reshape(-1, height, width)
         worth = gaussian_blur(planes, 2 * math.ceil(3 * sigma) + 1, sigma).flatten().tolist()
     ranking = sorted(range(len(cells)), key=lambda cell: -worth[cell])

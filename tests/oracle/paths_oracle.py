@@ -1,4 +1,4 @@
-"""Paths, integrals and laws a second time: float64 numpy, one image, one point and one feature at a time."""
+"""Paths, integrals and distributions a second time: float64 numpy, one image, one point and one feature at a time."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def polyline_point(points, position):
 
 
 def integrate(point, model, cuts, rule):
-    """Attribution, gap and waste of one path; `point` maps a position to an image."""
+    """Attribution, gap and absolute mass of one path; `point` maps a position to an image."""
     start, end = point(cuts[0]), point(cuts[-1])
-    attribution, waste = np.zeros_like(start), 0.0
+    attribution, mass = np.zeros_like(start), 0.0
     for low, high in itertools.pairwise(cuts):
         before, after = point(low), point(high)
         step = after - before
@@ -117,8 +117,8 @@ def integrate(point, model, cuts, rule):
             gradient = model.gradient(before)
             product = gradient**2 / (gradient**2).sum() * (model.value(after) - model.value(before))
         attribution += product
-        waste += np.abs(product).sum()
-    return attribution, attribution.sum() - (model.value(end) - model.value(start)), waste
+        mass += np.abs(product).sum()
+    return attribution, attribution.sum() - (model.value(end) - model.value(start)), mass
 
 
 def guided_ig(image, baseline, model, steps, fraction, max_distance):

@@ -48,7 +48,7 @@ def change(images, baselines, targets, objective="probability"):
 
 
 def few(method):
-    return {"n_knots": 6, "sweeps": 8} if method is MIG else {}
+    return {"n_segments": 6, "sweeps": 8} if method is MIG else {}
 
 
 def close(found, wanted, tolerance=1e-11):
@@ -63,7 +63,7 @@ def close(found, wanted, tolerance=1e-11):
 def test_a_flat_decoder_makes_eig_and_mig_integrated_gradients(codec):
     wanted = IntegratedGradients(score(), steps=12).explain(*given())
     close(EIG(score(), autoencoder=codec, steps=12).explain(*given()), wanted)
-    close(MIG(score(), autoencoder=codec, steps=12, n_knots=6).explain(*given()), wanted)
+    close(MIG(score(), autoencoder=codec, steps=12, n_segments=6).explain(*given()), wanted)
 
 
 @pytest.mark.parametrize(("fraction", "max_distance"), [(0.1, 1.0), (0.25, 0.05)])
@@ -309,7 +309,7 @@ def test_every_rule_measures_decoded_ends_against_the_images():
 
 def test_the_released_attribution_of_mig_is_complete_for_nothing():
     images, baselines, targets = given()
-    codec, options = lossy(), {"steps": 11, "n_knots": 10}
+    codec, options = lossy(), {"steps": 11, "n_segments": 10}
     found = MIG(score(), autoencoder=codec, as_released=True, **options).explain(*given())
     path = LatentGeodesicPath(codec, 10, "decoded").generate(images, baselines, targets, score())
     points = path.points(0, 11)
@@ -319,7 +319,7 @@ def test_the_released_attribution_of_mig_is_complete_for_nothing():
         torch.testing.assert_close(found.attribution[row], wanted, rtol=1e-9, atol=1e-12)
     wanted = change(images, baselines, targets)
     torch.testing.assert_close(found.gap, found.attribution.flatten(1).sum(1) - wanted, rtol=0, atol=1e-12)
-    fine = {"steps": 400, "n_knots": 10, "autoencoder": codec}
+    fine = {"steps": 400, "n_segments": 10, "autoencoder": codec}
     released, ours = (MIG(score(), **fine, as_released=flag).explain(*given()).gap.abs() for flag in (True, False))
     assert ours.max() < 2e-3
     assert released.max() > 10 * ours.max()

@@ -54,7 +54,7 @@ def test_points_against_the_definition(exponent, omega, eta):
     targets, indices = torch.tensor([0, 4, 2]), torch.tensor([3, 1, 8])
     score, denoiser = ScoreFunction(Deep()), GaussianDenoiser()
     path = DenoisingPath(denoiser, 5, exponent, omega, eta).generate(
-        images, baselines, targets, score, generator=Streams(2, indices)
+        images, baselines, targets, score, streams=Streams(2, indices)
     )
     wanted = oracle(images, targets, score, denoiser, 5, exponent, omega, eta, Streams(2, indices))
     torch.testing.assert_close(path.points(0, 6), wanted)

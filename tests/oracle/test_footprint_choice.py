@@ -9,7 +9,7 @@ import torch
 from diffig.attribution import LRP, CoarseToFine, FieldDiffIG, IntegratedGradients
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Proportional
-from diffig.integration.retention import best_footprint, retention
+from diffig.integration.soft_insertion_deletion import best_footprint, soft_insertion_deletion
 from diffig.scores import ScoreFunction
 from oracle.credit_oracle import heat_kernel
 from oracle.models import ReLUNet, TanhNet, fixed, pictures
@@ -47,7 +47,8 @@ def test_each_image_gets_the_best_of_the_loop(units):
         one = IMAGES[row : row + 1], BASELINES[row : row + 1], TARGETS[row : row + 1], score
         spreads = [maps[row].numpy() if width == 0 else spread(maps[row], width) for width in WIDTHS]
         quality = [
-            sum(float(retention(torch.from_numpy(map_)[None], *one, unit=unit)) for unit in units) for map_ in spreads
+            sum(float(soft_insertion_deletion(torch.from_numpy(map_)[None], *one, unit=unit)) for unit in units)
+            for map_ in spreads
         ]
         best = int(np.argmax(quality))
         seen.add(best)

@@ -133,7 +133,7 @@ def test_no_derivative_is_asked_for(per_particle):
     assert score.cost == (spy.forward_images, 0) == (3 * (2 * 5 + 1), 0)
     assert spy.largest_call <= 7
     assert integral.gap.isnan().all()
-    assert integral.waste.isnan().all()
+    assert integral.absolute_mass.isnan().all()
     assert not method.multiplies_by_inputs
     search = CounterfactualSearch(
         score, diffusion=GaussianDenoiser(), n_particles=4, n_steps=5, per_particle=per_particle

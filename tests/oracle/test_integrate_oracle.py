@@ -54,10 +54,10 @@ def test_integral_equals_the_loop(kind, rule):
         cuts = np.linspace(0, path.n_segments, (steps or path.n_segments) + 1)
         for row, target in enumerate(TARGETS):
             model = oracle.TanhOracle(net, target)
-            wanted, gap, waste = oracle.integrate(lambda at, row=row: point(row, at), model, cuts, rule)
+            wanted, gap, mass = oracle.integrate(lambda at, row=row: point(row, at), model, cuts, rule)
             np.testing.assert_allclose(found.attribution[row].numpy(), wanted, rtol=1e-12, atol=1e-14)
             assert found.gap[row].item() == pytest.approx(gap, abs=1e-13)
-            assert found.waste[row].item() == pytest.approx(waste, rel=1e-12)
+            assert found.absolute_mass[row].item() == pytest.approx(mass, rel=1e-12)
 
 
 @pytest.mark.parametrize("objective", ["probability", "logit", "log_probability", "margin"])

@@ -36,9 +36,9 @@ def divergence(one, other):
 
 
 def agi_by_loops(net, image, target, classes, step_size, max_steps, released):
-    """Attribution `(C, H, W)`, where the paths end and what they waste."""
+    """Attribution `(C, H, W)`, where the paths end and their absolute mass."""
     probability = lambda point, label: net(point[None]).softmax(1)[0, label]  # noqa: E731
-    total, ends, waste = torch.zeros_like(image), [], 0.0
+    total, ends, mass = torch.zeros_like(image), [], 0.0
     for other in classes:
         point = image.clone()
         for _ in range(max_steps):
@@ -49,10 +49,10 @@ def agi_by_loops(net, image, target, classes, step_size, max_steps, released):
             start = image if released else point
             new = (start + step_size * push.sign()).clamp(0, 1)
             total -= own * (new - start)
-            waste += (own * (new - start)).abs().sum()
+            mass += (own * (new - start)).abs().sum()
             point = new
         ends.append(point)
-    return total, torch.stack(ends), waste
+    return total, torch.stack(ends), mass
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -68,9 +68,9 @@ def test_agi_against_loops(released, chunk_size):
         classes = [k for k in logits.argsort(descending=True).tolist() if k != target][:3]
         if released:
             classes = [(k + 1 if target < 4 else k - 1) if k == target else k for k in (0, 1, 2)]
-        wanted, ends, waste = agi_by_loops(net, images[row], target, classes, 0.04, 6, released)
+        wanted, ends, mass = agi_by_loops(net, images[row], target, classes, 0.04, 6, released)
         torch.testing.assert_close(found.attribution[row], wanted, rtol=1e-9, atol=1e-12)
-        torch.testing.assert_close(found.waste[row], waste, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(found.absolute_mass[row], mass, rtol=1e-9, atol=1e-12)
         change = (logits.softmax(0)[target] - net(ends).softmax(1)[:, target]).sum()
         torch.testing.assert_close(found.gap[row], wanted.sum() - change, rtol=1e-9, atol=1e-12)
 
@@ -440,10 +440,10 @@ def test_a_geodesic_goes_around_a_ridge():
     straight = IntegratedGradients(score, steps=128).explain(image, target=target)
     around = GeodesicIG(score, steps=128).explain(image, target=target)
     # The line climbs the ridge and comes down again: 6.9 for a change of 2.
-    assert around.waste < 0.5 * straight.waste
+    assert around.absolute_mass < 0.5 * straight.absolute_mass
     assert around.gap.abs() < 1e-2
     unbent = GeodesicIG(score, steps=128, strength=0).explain(image, target=target)
-    torch.testing.assert_close(unbent.waste, straight.waste, rtol=1e-2, atol=0)
+    torch.testing.assert_close(unbent.absolute_mass, straight.absolute_mass, rtol=1e-2, atol=0)
 
 
 def test_the_solution_is_the_least_of_the_linear_model():

@@ -58,7 +58,7 @@ def test_gradient_is_the_gradient_and_no_contribution():
     for row, target in enumerate(TARGETS):
         close(found.attribution[row], oracle.TanhOracle(net, target, "log_probability").gradient(images[row].numpy()))
     assert found.gap.isnan().all()
-    assert found.waste.isnan().all()
+    assert found.absolute_mass.isnan().all()
     assert not method.multiplies_by_inputs
 
 

@@ -58,7 +58,7 @@ def test_the_old_room_of_guidance_offers_what_it_did() -> None:
 
 
 def test_a_config_of_before_the_move_still_builds() -> None:
-    node = {"_target_": "diffig.guidance.Guidance", "waste": 0.2}
-    assert build(node).strengths["waste"] == 0.2
+    node = {"_target_": "diffig.guidance.Guidance", "absolute_mass": 0.2}
+    assert build(node).strengths["absolute_mass"] == 0.2
     latent = build({"_target_": "diffig.diffusion.latent_prior.LatentPrior.new", "_partial_": True})
     assert latent.func.__self__ is diffig.LatentPrior

@@ -40,7 +40,7 @@ TRAIN = (
 )  # fmt: skip
 NET = ("width=16", "depth=1", "heads=2")
 LATENTS = (
-    *DIGITS, "latents.space.n_knots=4", "latents.samples=48", "latents.batch_size=8", "latents.val_samples=8",
+    *DIGITS, "latents.space.n_segments=4", "latents.samples=48", "latents.batch_size=8", "latents.val_samples=8",
     "latents.images=20",
 )  # fmt: skip
 AUTOENCODER = (
@@ -123,8 +123,8 @@ CASES = {
     "path_diffusion": Case(
         "train",
         (*TRAIN, "module=path_diffusion", "fields.samples=48", "fields.batch_size=8", "fields.val_samples=8",
-         "fields.grid=[4,4]", "fields.n_knots=4", "fields.cell_sizes=[1,2]", "module.prior.denoiser.channels=[16,16]",
-         "module.warmup=2", "module.sample_steps=2"),
+         "fields.grid=[4,4]", "fields.n_segments=4", "fields.cell_sizes=[1,2]",
+         "module.prior.denoiser.channels=[16,16]", "module.warmup=2", "module.sample_steps=2"),
         training,
     ),
     "latent_diffusion": Case(

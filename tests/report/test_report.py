@@ -31,7 +31,7 @@ METHODS = {
     "random": (0.0, 0, 0.0004, 1.0),
     "diffig_field": (0.09, 134, 0.31, 0.008),
 }
-STRENGTHS = {"faithfulness": (0.05, 0.1, 0.2, 0.4, 0.8), "waste": (0.1, 0.3)}
+STRENGTHS = {"faithfulness": (0.05, 0.1, 0.2, 0.4, 0.8), "absolute_mass": (0.1, 0.3)}
 
 
 def synthetic_runs(root: Path, n_images: int = 120, curves: bool = True, spread: float = 0.22) -> Path:
@@ -42,15 +42,16 @@ def synthetic_runs(root: Path, n_images: int = 120, curves: bool = True, spread:
     settings: list[tuple[str, str, dict[str, float]]] = []
     for baseline in ("black", "blur"):
         settings += [(method, baseline, {}) for method in METHODS if method != "diffig_field"]
-        settings.append(("diffig_field", baseline, {"faithfulness": 0.0, "waste": 0.0}))
+        settings.append(("diffig_field", baseline, {"faithfulness": 0.0, "absolute_mass": 0.0}))
         for energy, values in STRENGTHS.items():
             settings += [
-                ("diffig_field", baseline, {"faithfulness": 0.0, "waste": 0.0, energy: value}) for value in values
+                ("diffig_field", baseline, {"faithfulness": 0.0, "absolute_mass": 0.0, energy: value})
+                for value in values
             ]
     for number, (method, baseline, strengths) in enumerate(settings):
         mean, backward, seconds, gap = METHODS[method]
         push = strengths.get("faithfulness", 0.0)
-        mean += 0.42 * push * np.exp(-2.2 * push) + 0.08 * strengths.get("waste", 0.0) ** 0.5
+        mean += 0.42 * push * np.exp(-2.2 * push) + 0.08 * strengths.get("absolute_mass", 0.0) ** 0.5
         mean -= 0.02 if baseline == "blur" else 0.0
         rows = []
         for seed in range(3 if method == "diffig_field" else 1):
@@ -60,7 +61,7 @@ def synthetic_runs(root: Path, n_images: int = 120, curves: bool = True, spread:
                 "diffid_soft": 0.9 * own + rng.normal(0, 0.03, n_images),
                 "insertion": 0.5 + 0.5 * own,
                 "deletion": 0.35 - 0.4 * own,
-                "waste": np.abs(rng.normal(90 - 300 * mean, 8, n_images)),
+                "absolute_mass": np.abs(rng.normal(90 - 300 * mean, 8, n_images)),
             }
             gaps = rng.normal(0, gap * (1 + 3 * push), n_images)
             for metric, values in measured.items():
@@ -280,7 +281,13 @@ def test_lower_is_better_turns_ranking_wins_and_verdict(tmp_path: Path) -> None:
     assert comparison.winner == "x"
     assert (line["difference"], line["win_rate"], line["verdict"]) == (-0.5, 1.0, "better")
     assert comparison.disagreements[0]["ahead"] == "yes"
-    expected = {"insertion_minus_deletion": False, "deletion": True, "waste": True, "gap_abs": True, "gini": False}
+    expected = {
+        "insertion_minus_deletion": False,
+        "deletion": True,
+        "absolute_mass": True,
+        "gap_abs": True,
+        "gini": False,
+    }
     assert {name: wording.lower_is_better(name) for name in expected} == expected
     assert not any(wording.lower_is_better(name) for name in ("diffid", "diffid_pixel", "diffid_soft", "insertion"))
 

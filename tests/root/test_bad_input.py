@@ -37,8 +37,8 @@ METHODS = {
     "coarse_to_fine": lambda score: CoarseToFine(score, steps=8),
     "gradient_x_input": lambda score: GradientXInput(score),
     "field": lambda score: FieldDiffIG(score, guidance=Guidance(), **FIELD),
-    "field, guided": lambda score: FieldDiffIG(score, guidance=Guidance(waste=0.3), **FIELD),
-    "field, proposals": lambda score: FieldDiffIG(score, guidance=Guidance(waste=0.3, proposals=2), **FIELD),
+    "field, guided": lambda score: FieldDiffIG(score, guidance=Guidance(absolute_mass=0.3), **FIELD),
+    "field, proposals": lambda score: FieldDiffIG(score, guidance=Guidance(absolute_mass=0.3, proposals=2), **FIELD),
 }
 IMAGES = pictures(4, dtype=torch.float32)[0]
 
@@ -135,11 +135,11 @@ def test_one_baseline_serves_all(net):
         (lambda net: StickBreakingPath(4, channels="both"), "choose separate or shared"),
         (lambda net: StickBreakingPath(4, construction="loop"), "choose exact or truncated"),
         (lambda net: LaplacianBasis(0), "basis.n_bands=0"),
-        (lambda net: FieldSpace(n_knots=1), "n_knots=1 must be"),
+        (lambda net: FieldSpace(n_segments=1), "n_segments=1 must be"),
         (lambda net: ScoreFunction(net, chunk_size=0), "chunk_size=0 must be at least 1"),
-        (lambda net: Guidance(waste=float("nan")), "guidance.waste=nan must be a finite number"),
+        (lambda net: Guidance(absolute_mass=float("nan")), "guidance.absolute_mass=nan must be a finite number"),
         (lambda net: Guidance(start=0.5, stop=0.2), "0 <= start < stop <= 1"),
-        (lambda net: Guidance(nodes=0), "guidance.nodes=0"),
+        (lambda net: Guidance(gradients=0), "guidance.gradients=0"),
         (lambda net: Guidance(proposals=0), "guidance.proposals=0"),
     ],
 )
@@ -255,8 +255,8 @@ def test_region_guidance_without_a_region(net):
 @pytest.mark.parametrize(
     ("guidance", "steps"),
     [
-        (Guidance(waste=0.1, nodes=4, stop=1.0), 40),
-        (Guidance(waste=0.1, nodes=2, proposals=4), 40),
+        (Guidance(absolute_mass=0.1, gradients=4, stop=1.0), 40),
+        (Guidance(absolute_mass=0.1, gradients=2, proposals=4), 40),
         (Guidance(proposals=9), 8),
     ],
 )
@@ -266,7 +266,7 @@ def test_steps_that_do_not_pay_for_guidance(net, guidance, steps):
 
 
 def test_the_steps_that_the_message_asks_for_are_enough(net):
-    guidance = Guidance(waste=0.1, nodes=2, proposals=3)
+    guidance = Guidance(absolute_mass=0.1, gradients=2, proposals=3)
     with pytest.raises(ValueError) as caught:
         FieldDiffIG(net, steps=10, sample_steps=4, guidance=guidance)
     enough = int(str(caught.value).split("raise steps above ")[1].split(",")[0]) + 1
@@ -314,6 +314,6 @@ def test_weights_of_another_architecture(tmp_path, told):
         FieldPrior.load(tmp_path / "odd.safetensors")
 
 
-def test_knots_of_another_prior(net):
-    with pytest.raises(ValueError, match=r"trained for 4 knots and the space has 16; set n_knots=4 or train"):
+def test_segments_of_another_prior(net):
+    with pytest.raises(ValueError, match=r"trained for 4 segments and the space has 16; set n_segments=4 or train"):
         FieldPath(FieldSpace(), tiny_prior())

@@ -56,10 +56,10 @@ NET = ("module.width=16", "module.depth=1", "module.heads=2")
 # six batches in an epoch
 FIELDS = (
     "module=path_diffusion", "fields.samples=48", "fields.batch_size=8", "fields.val_samples=8", "fields.grid=[4,4]",
-    "fields.n_knots=4", "fields.cell_sizes=[1,2]", "module.prior.denoiser.channels=[16,16]", "module.warmup=2",
+    "fields.n_segments=4", "fields.cell_sizes=[1,2]", "module.prior.denoiser.channels=[16,16]", "module.warmup=2",
     "module.sample_steps=2",
 )  # fmt: skip
-LATENTS = (*DIGITS, "latents.space.n_knots=4", "latents.samples=48", "latents.batch_size=8", "latents.val_samples=8",
+LATENTS = (*DIGITS, "latents.space.n_segments=4", "latents.samples=48", "latents.batch_size=8", "latents.val_samples=8",
            "latents.images=20")  # fmt: skip
 KINDS = {
     "path_diffusion": FIELDS,
@@ -232,7 +232,7 @@ def test_the_last_checkpoint_is_the_last_also_where_validation_is_worse(parts, t
         "latent_diffusion",
         parts,
         tmp_path,
-        "module.lr=10.0",
+        "module.learning_rate=10.0",
         "callbacks.checkpoint.minutes=null",
         "trainer.max_steps=13",
     )

@@ -78,8 +78,8 @@ class AdversarialGradientIntegration(Attributor):
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         others = self.others(images, targets)
-        attribution, waste = torch.zeros_like(images), images.new_zeros(len(images))
-        change = torch.zeros_like(waste)
+        attribution, mass = torch.zeros_like(images), images.new_zeros(len(images))
+        change = torch.zeros_like(mass)
         start = self.score.score(images, targets)
         for heads in others.split(max(1, self.score.chunk_size // len(images)), 1):
             count = heads.shape[1]
@@ -89,7 +89,7 @@ class AdversarialGradientIntegration(Attributor):
                 walk.add(step.start, step.end, step.gradient, step.rows)
                 ends[step.rows] = step.end
             attribution -= walk.attribution.unflatten(0, (-1, count)).sum(1)  # walked away from the image
-            waste += walk.waste.view(-1, count).sum(1)
+            mass += walk.absolute_mass.view(-1, count).sum(1)
             reached = self.score.score(ends, classes).view(-1, count)
             change += (start[:, None] - reached).sum(1)
-        return Integral(attribution, attribution.flatten(1).sum(1) - change, waste)
+        return Integral(attribution, attribution.flatten(1).sum(1) - change, mass)

@@ -24,11 +24,11 @@ from diffig.checks import (
 )
 from diffig.credit import Credit, Rule, as_credit
 from diffig.integration.aggregate import Aggregation
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
-from diffig.integration.retention import Fill, Unit, best_footprint
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.integration.soft_insertion_deletion import Fill, Unit, best_footprint
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.precision import set_aside
 from diffig.randomness import Streams
@@ -49,9 +49,9 @@ class Attributor(ABC):
     """The objective where the caller gives a bare classifier."""
     n_paths = 1
     footprints: tuple[float, ...] = ()
-    """Widths over which a map is smoothed, shares of the shorter side; of several, the one with the best retention."""
+    """Widths over which a map is smoothed, shares of the shorter side; of several, the one that is judged best."""
     judged_by: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
-    """How retention is measured: the features that are removed, and what replaces them."""
+    """How maps are judged by soft insertion minus deletion: the features that are removed, and what replaces them."""
     asks_baseline = True
     """Whether attributions depend on the baseline; where they do not, an average over baselines is computed once."""
 
@@ -111,7 +111,7 @@ class Attributor(ABC):
         target: Tensor | int | None = None,
         indices: Tensor | None = None,
     ) -> Integral:
-        """Return attribution, completeness gap and waste of each image; arguments as in `attribute`.
+        """Return attribution, completeness gap and absolute mass of each image; arguments as in `attribute`.
 
         An image whose scores or gradients are not finite gets NaN and is named in a `NonFiniteWarning`. Under autocast,
         and for images in half precision, only the classifier computes in it, and what is returned is float32.
@@ -136,7 +136,7 @@ class Attributor(ABC):
         streams = Streams(self.seed, indices)
         references = self._references(images, baselines, streams)
         parts = [self._explain(images, reference, targets, streams) for reference in references]
-        attribution, gap, waste = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
+        attribution, gap, mass = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
         if self.footprints:
             units, fill = self.judged_by
             given = images, references[0], targets, self.score
@@ -145,8 +145,8 @@ class Attributor(ABC):
         if self.multiplies_by_inputs:
             bad |= ~gap.isfinite()  # an end may fail where no node does
         warn_non_finite(bad, indices, "score or gradient")
-        attribution[bad], gap[bad], waste[bad] = torch.nan, torch.nan, torch.nan
-        return Integral(attribution, gap, waste)
+        attribution[bad], gap[bad], mass[bad] = torch.nan, torch.nan, torch.nan
+        return Integral(attribution, gap, mass)
 
     def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
         if not self.asks_baseline:
@@ -205,7 +205,7 @@ class PathAttributor(Attributor):
             self.n_paths = 1  # all candidates would be alike
 
     def _path(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Path:
-        return self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, generator=streams)
+        return self.path.generate(images, baselines, targets, self.score, n_paths=self.n_paths, streams=streams)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         path = self._path(images, baselines, targets, streams)

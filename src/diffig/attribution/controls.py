@@ -16,7 +16,7 @@ from diffig.scores import ScoreFunction
 
 
 class Control(Attributor):
-    """A map of the image alone; no contributions, so gap and waste are NaN. The classifier is not asked."""
+    """A map of the image alone; no contributions, so gap and absolute mass are NaN. The classifier is not asked."""
 
     @property
     def multiplies_by_inputs(self) -> bool:

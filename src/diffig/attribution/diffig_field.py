@@ -13,7 +13,7 @@ from diffig.baselines import Baseline
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Credit
 from diffig.integration.aggregate import Aggregation
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.method import FieldPath, Guidance
@@ -21,21 +21,23 @@ from diffig.method.field.prior import FieldPrior
 from diffig.method.field.space import FieldSpace
 from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.paths.basis import Basis
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
+from diffig.renamed import old_arguments
 from diffig.scores import Objective, ScoreFunction
 
 FOOTPRINTS = (0.0, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1)
 """Shares of the side: a tenth of a place of the field's grid at least, a place of it at most."""
 
 
+@old_arguments(n_knots="n_segments")
 class FieldDiffIG(RegionalAttributor):
     """Samples fields from a diffusion prior, guides them, integrates along the paths they stand for.
 
     Args:
         score, baseline, seed: as in `Attributor`.
-        basis, schedule, n_knots, grid: of the field, see `FieldSpace`.
+        basis, schedule, n_segments, grid: of the field, see `FieldSpace`.
         guidance: energies and strengths.
         learned: guidance by trained networks, see `LearnedGuidance`.
         prior: a `FieldPrior` or the path of its file; the shipped one where none is given.
@@ -46,7 +48,7 @@ class FieldDiffIG(RegionalAttributor):
         credit: how pieces are divided among the features, an object of `diffig.credit` or its name; to those that
             agree where none is given.
         footprint: widths by which the attribution may be shared with the neighbourhood, of the side; each image gets
-            the one with the best retention, for forward passes only. One width is not judged, none shares nothing.
+            the one judged best, for forward passes only. One width is not judged, none shares nothing.
         nodes: where the path is cut; where the score changes.
     """
 
@@ -61,7 +63,7 @@ class FieldDiffIG(RegionalAttributor):
         *,
         basis: Basis | None = None,
         schedule: Schedule | None = None,
-        n_knots: int = 16,
+        n_segments: int = 16,
         grid: Sequence[int] = (8, 8),
         guidance: Guidance | None = None,
         learned: LearnedGuidance | None = None,
@@ -83,9 +85,9 @@ class FieldDiffIG(RegionalAttributor):
             raise ValueError(
                 f"steps={steps} backward images do not pay for {guidance.proposals} proposals with {spent} guidance "
                 f"gradients each; raise steps above {guidance.proposals * (spent + 1) - 1}, or lower "
-                "guidance.proposals, guidance.nodes or guidance.stop"
+                "guidance.proposals, guidance.gradients or guidance.stop"
             )
-        self.space = FieldSpace(basis, schedule, n_knots, (int(grid[0]), int(grid[1])))
+        self.space = FieldSpace(basis, schedule, n_segments, (int(grid[0]), int(grid[1])))
         loaded = prior if isinstance(prior, FieldPrior) else FieldPrior.load(prior)
         self.field = FieldPath(self.space, loaded, guidance, sample_steps, concentration, cell_size, learned)
         options = {
@@ -118,7 +120,7 @@ class FieldDiffIG(RegionalAttributor):
     def _integrated(self, judged: ExplainBatch, streams: Streams, region: Tensor | None) -> Integral:
         """One integral for each image, of all its candidates and their proposals."""
         count = self.n_paths * self.field.guidance.proposals
-        path = self.field.generate(*judged, n_paths=count, generator=streams, region=region)
+        path = self.field.generate(*judged, n_paths=count, streams=streams, region=region)
         repeated = candidates(judged.targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judged_by)

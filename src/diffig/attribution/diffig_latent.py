@@ -17,7 +17,7 @@ from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.aggregate import Aggregation, aggregate
-from diffig.integration.combine import ExplainBatch, combine
+from diffig.integration.combine import combine
 from diffig.integration.integrate import Integral, integrate
 from diffig.integration.quadrature import Nodes
 from diffig.method import Guidance
@@ -27,7 +27,8 @@ from diffig.method.latent.prior import LatentPrior, Sampler
 from diffig.method.latent.space import LatentSpace
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
+from diffig.paths.path import Path
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -45,7 +46,8 @@ class LatentDiffIG(RegionalAttributor):
         ends: how decoded paths meet the exact images, see `DecodedPath`.
         steps: backward images for each path.
         n_paths: candidates `N` for each image, sampled, decoded and integrated in one batch.
-        aggregation: of the candidates; `best_of` judges them by their retention, `best_guided` by what guidance climbs.
+        aggregation: of the candidates; `best_of` judges them by soft insertion minus deletion, `best_guided` by what
+            guidance climbs.
         rule, credit, nodes: of the integral, see `PathAttributor`.
     """
 
@@ -79,9 +81,9 @@ class LatentDiffIG(RegionalAttributor):
         if steps <= spent:
             raise ValueError(
                 f"steps={steps} backward images do not pay for the {spent} gradients of the energies; raise steps, or "
-                "lower guidance.nodes, guidance.stop or method.sample_steps"
+                "lower guidance.gradients, guidance.stop or method.sample_steps"
             )
-        space = LatentSpace(autoencoder, loaded.n_knots, ends=ends)
+        space = LatentSpace(autoencoder, loaded.n_segments, ends=ends)
         self.sequences = LatentPath(space, loaded, learned, guidance, sampler, sample_steps, concentration, clip)
         if aggregation == "best_guided" and not self.sequences.learned.active:
             raise ValueError(
@@ -102,15 +104,16 @@ class LatentDiffIG(RegionalAttributor):
         judged = ExplainBatch(images, baselines, targets, self.score)
         repeated = candidates(targets, self.n_paths)
         with borrowed(self.sequences.space.autoencoder, images.device):
-            path = self.sequences.generate(*judged, n_paths=self.n_paths, generator=streams, region=self._region)
+            path = self.sequences.generate(*judged, n_paths=self.n_paths, streams=streams, region=self._region)
             integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         if self.best_guided:
             return self._best_guided(integral, path)
         return combine(integral, self.aggregation, judged)
 
-    def _best_guided(self, integral: Integral, path: DecodedPath) -> Integral:
+    def _best_guided(self, integral: Integral, path: Path) -> Integral:
+        assert isinstance(path, DecodedPath)
         quality = self.sequences.learned.quality(path.latents.flatten(2)).view(-1, self.n_paths)
-        attribution, gap, waste = (part.unflatten(0, (-1, self.n_paths)) for part in integral)
+        attribution, gap, mass = (part.unflatten(0, (-1, self.n_paths)) for part in integral)
         best = quality.argmax(1)
         rows = torch.arange(len(best), device=best.device)
-        return Integral(aggregate(attribution, "best_of", quality), gap[rows, best], waste[rows, best])
+        return Integral(aggregate(attribution, "best_of", quality), gap[rows, best], mass[rows, best])

@@ -52,7 +52,7 @@ class ExpectedGradients(BankedAttributor):
 
     def draws(self, images: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
         """Return positions in the bank `(B, k)` and places in [0, 1] `(B, k)` of each image's draws."""
-        law = self._weights(images, self._bank(images)).cumsum(1)
+        cumulative = self._weights(images, self._bank(images)).cumsum(1)
         levels, places = (np.empty((len(images), self.steps)) for _ in range(2))
         for row in range(len(images)):
             rng = streams.numpy(row, purpose="expected gradients")
@@ -62,14 +62,14 @@ class ExpectedGradients(BankedAttributor):
                 places[row] = (order + places[row]) / self.steps
                 levels[row] = (rng.permutation(order) + levels[row]) / self.steps
         # Scaled by the last sum, which rounding may leave beside 1; `right` never picks a reference of weight 0.
-        picks = torch.searchsorted(law, torch.from_numpy(levels) * law[:, -1:], right=True)
-        return picks.clamp(max=law.shape[1] - 1), torch.from_numpy(places).to(images)
+        picks = torch.searchsorted(cumulative, torch.from_numpy(levels) * cumulative[:, -1:], right=True)
+        return picks.clamp(max=cumulative.shape[1] - 1), torch.from_numpy(places).to(images)
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         bank = self._bank(images)
         picks, places = self.draws(images, streams)
         attribution = torch.zeros_like(images)
-        waste, floor = images.new_zeros(len(images)), images.new_zeros(len(images))
+        mass, floor = images.new_zeros(len(images)), images.new_zeros(len(images))
         width = max(1, self.score.chunk_size // len(images))
         for start in range(0, self.steps, width):
             chosen = bank[picks[:, start : start + width].to(bank.device)].to(images)
@@ -79,7 +79,7 @@ class ExpectedGradients(BankedAttributor):
             gradients = self.score.value_and_grad(points.flatten(0, 1), repeated)[1].view_as(points)
             products = gradients * difference / self.steps
             attribution += products.sum(1)
-            waste += products.abs().flatten(1).sum(1)
+            mass += products.abs().flatten(1).sum(1)
             floor += self.score.score(chosen.flatten(0, 1), repeated).view(len(images), -1).sum(1) / self.steps
         gap = attribution.flatten(1).sum(1) - (self.score.score(images, targets) - floor)
-        return Integral(attribution, gap, waste)
+        return Integral(attribution, gap, mass)

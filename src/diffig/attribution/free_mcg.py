@@ -28,7 +28,7 @@ class FreeMCG(Attributor):
 
     The image is noised `K` times and denoised; the particles are moved so that their mean is the image, and shown to
     the classifier. `K` forward images for each noise, one more for `p`, none backward: any black box will do. The
-    direction is that of the log-probability, whatever the objective of the score. Gap and waste are NaN.
+    direction is that of the log-probability, whatever the objective of the score. Gap and absolute mass are NaN.
 
     Args:
         score, baseline, seed: as in `Attributor`; the baseline is not used.

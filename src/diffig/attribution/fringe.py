@@ -61,4 +61,4 @@ class FRInGe(Attributor):
                 points[rows], gradients[rows] = node.points, node.gradient
             start, end = self.score.score(torch.cat([images, points]), targets.repeat(2)).chunk(2)
         attribution = -walk.attribution  # walked away from the image
-        return Integral(attribution, attribution.flatten(1).sum(1) - (start - end), walk.waste)
+        return Integral(attribution, attribution.flatten(1).sum(1) - (start - end), walk.absolute_mass)

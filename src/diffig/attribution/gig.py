@@ -51,4 +51,4 @@ class GuidedIntegratedGradients(Attributor):
             walk.add(old, new, gradient)
         assert walk is not None
         start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
-        return Integral(walk.attribution, walk.attribution.flatten(1).sum(1) - (end - start), walk.waste)
+        return Integral(walk.attribution, walk.attribution.flatten(1).sum(1) - (end - start), walk.absolute_mass)

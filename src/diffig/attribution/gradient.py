@@ -10,7 +10,7 @@ from diffig.randomness import Streams
 
 
 class Gradient(Attributor):
-    """The gradient of the score at the image, with its sign; no contributions, so gap and waste are NaN."""
+    """The gradient of the score at the image, with its sign; no contributions, so gap and absolute mass are NaN."""
 
     name = "gradient"
     asks_baseline = False

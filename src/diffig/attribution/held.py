@@ -28,7 +28,7 @@ class At(Baseline):
 
 
 class Held(Attributor):
-    """A method that only hands out what it holds, and says how far that is from adding up; its waste is not known.
+    """A method that only hands out what it holds, and says how far that is from adding up; absolute masses are unknown.
 
     Args:
         score: what was explained.

@@ -22,7 +22,7 @@ from diffig.scores import ScoreFunction
 
 
 class IntegratedDecisionGradients(Attributor):
-    """Integrated Gradients weighted by the slope of the score; in units of a squared score, so gap and waste are NaN.
+    """Integrated Gradients weighted by the slope of the score; in units of a squared score: gap, absolute mass are NaN.
 
     The slope at a gradient is that gradient along the line, `<grad F, D>`, which is exact and free where the authors
     divide differences of scores by differences of `a`. Cells without a gradient are the flattest and count as flat.

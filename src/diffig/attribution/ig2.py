@@ -104,8 +104,8 @@ class IG2(BankedAttributor):
         if self.as_released:
             travel = RELEASED_STEP * path.n_segments / images[0].numel() ** 0.5
             path = GradPath(path.n_segments, travel, self.layer, clip=False)
-        attribution, waste = torch.zeros_like(images), images.new_zeros(len(images))
-        reached = torch.zeros_like(waste)
+        attribution, mass = torch.zeros_like(images), images.new_zeros(len(images))
+        reached = torch.zeros_like(mass)
         for wanted in self.choose(images, targets, streams).unbind(1):
             end, walk = images, Walk(self.credit, self.score, images, targets)
             for old, new in path.walk(images, wanted, self.score):
@@ -113,10 +113,10 @@ class IG2(BankedAttributor):
                 walk.add(old, new, self.score.value_and_grad(at, targets)[1])
                 end = new
             attribution -= walk.attribution / self.n_references  # walked away from the image
-            waste += walk.waste / self.n_references
+            mass += walk.absolute_mass / self.n_references
             reached += self.score.score(end, targets) / self.n_references
         gap = attribution.flatten(1).sum(1) - (self.score.score(images, targets) - reached)
-        return Integral(attribution, gap, waste)
+        return Integral(attribution, gap, mass)
 
 
 def _lead(logits: Tensor, targets: Tensor) -> list[float]:

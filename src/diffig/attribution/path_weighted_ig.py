@@ -81,7 +81,7 @@ class PathWeightedIG(Attributor):
         cuts = torch.linspace(0, 1, self.steps + 1, device=images.device, dtype=images.dtype).expand(len(images), -1)
         change = scores(path, self.score, targets, cuts).diff(dim=1) if self.credit.needs_scores else None
         attribution = torch.zeros_like(images)
-        waste, mean_start = images.new_zeros(len(images)), images.new_zeros(len(images))
+        mass, mean_start = images.new_zeros(len(images)), images.new_zeros(len(images))
         for cells in torch.arange(self.steps, device=images.device).split(max(1, self.score.chunk_size // len(images))):
             points = path.at(((cells.to(images) + 0.5) / self.steps).expand(len(images), -1))
             values, gradients = self.score.value_and_grad(points.flatten(0, 1), targets.repeat_interleave(len(cells)))
@@ -89,7 +89,7 @@ class PathWeightedIG(Attributor):
             products = self.credit.divide(gradients.view_as(points), difference[:, cells], part)
             products = products * weights[cells, None, None, None]
             attribution += products.sum(1)
-            waste += products.abs().flatten(1).sum(1)
+            mass += products.abs().flatten(1).sum(1)
             mean_start += values.view(len(images), -1) @ held[cells]
         wanted = end - (mean_start if self.sampled else start)
-        return Integral(attribution, attribution.flatten(1).sum(1) - wanted, waste)
+        return Integral(attribution, attribution.flatten(1).sum(1) - wanted, mass)

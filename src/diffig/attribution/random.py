@@ -12,7 +12,7 @@ from diffig.randomness import Streams
 
 
 class RandomAttribution(Attributor):
-    """Standard normal noise keyed by the image's index; a control, so gap and waste say nothing (NaN)."""
+    """Standard normal noise keyed by the image's index; a control, so gap and absolute mass say nothing (NaN)."""
 
     name = "random"
 

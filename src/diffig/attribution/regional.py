@@ -23,7 +23,7 @@ class RegionalAttributor(PathAttributor):
         indices: Tensor | None = None,
         region: Tensor | None = None,
     ) -> Integral:
-        """Return attribution, gap and waste as `Attributor.explain` does.
+        """Return attribution, gap and absolute mass as `Attributor.explain` does.
 
         Args:
             images, baselines, target, indices: as there.

@@ -81,7 +81,7 @@ class RevealIG(Attributor):
         total = points * self.samples
         change = 2 * math.log(self.sigma_end / self.sigma_start)
         attribution = torch.zeros_like(images)
-        waste = images.new_zeros(len(images))
+        mass = images.new_zeros(len(images))
         width = max(1, self.score.chunk_size // len(images))
         for first in range(0, total, width):
             numbers = range(first, min(first + width, total))
@@ -93,11 +93,11 @@ class RevealIG(Attributor):
             gradients = self.score.value_and_grad(noisy, targets.repeat_interleave(len(numbers)))[1]
             products = gradients.view_as(noise) * (difference + noise * sigmas * (change / 2)) / total
             attribution += products.sum(1)
-            waste += products.abs().flatten(1).sum(1)
+            mass += products.abs().flatten(1).sum(1)
         # The same noise at both ends: it largely cancels in their difference.
         ends = ((images, self.sigma_end), (baselines, self.sigma_start))
         end, start = (self._expected(images, mean, sigma, targets, streams) for mean, sigma in ends)
-        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
+        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), mass)
 
     def _expected(self, images: Tensor, mean: Tensor, sigma: float, targets: Tensor, streams: Streams) -> Tensor:
         """The mean score `(B,)` over `probes` noisy copies of `mean`."""

@@ -85,7 +85,7 @@ class SAMP(Attributor):
             walk.add(old, new, gradient)
         attribution = -walk.attribution if path.direction == "deletion" else walk.attribution
         start, end = self.score.score(torch.cat([baselines, images]), targets.repeat(2)).chunk(2)
-        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), walk.waste)
+        return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), walk.absolute_mass)
 
 
 class SAMPPlusPlus(SAMP):

@@ -21,7 +21,7 @@ from diffig.scores import ScoreFunction
 
 
 class SmoothGrad(Attributor):
-    """The mean gradient over noisy copies of the image; no contributions, so gap and waste are NaN.
+    """The mean gradient over noisy copies of the image; no contributions, so gap and absolute mass are NaN.
 
     Copies are not clipped to [0, 1], as in the paper.
 

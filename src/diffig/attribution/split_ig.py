@@ -35,7 +35,7 @@ class Split(NamedTuple):
     left, right: the integrals from the baseline to the split and from there to the image; each gap is against the
         score at the split.
     position: `(B,)` `a*` in [0, 1]; 1 where no node lies beyond the threshold, and the right part is then zero.
-    mass_share: `(B,)` share of attribution mass (`waste`) spent in the right part; NaN where there is none at all.
+    mass_share: `(B,)` share of the `absolute_mass` that falls into the right part; NaN where there is none at all.
     change_share: `(B,)` share of the score's change in the right part; NaN where the score does not change.
     """
 
@@ -81,7 +81,7 @@ def split(
     cells = torch.arange(steps, device=images.device)
     cells = cells if crossing == "first" else cells.flip(0)
     near, far = torch.zeros_like(images), torch.zeros_like(images)
-    waste_near, waste_far = images.new_zeros(len(images)), images.new_zeros(len(images))
+    mass_near, mass_far = images.new_zeros(len(images)), images.new_zeros(len(images))
     running = torch.ones(len(images), dtype=torch.bool, device=images.device)
     count = torch.zeros(len(images), dtype=torch.long, device=images.device)
     for group in cells.split(max(1, score.chunk_size // len(images))):
@@ -98,16 +98,16 @@ def split(
         near += torch.where(inside, products, 0).sum(1)
         far += torch.where(inside, 0, products).sum(1)
         sizes = products.abs().flatten(2).sum(2)
-        waste_near += torch.where(run, sizes, 0).sum(1)
-        waste_far += torch.where(run, 0, sizes).sum(1)
+        mass_near += torch.where(run, sizes, 0).sum(1)
+        mass_far += torch.where(run, 0, sizes).sum(1)
     if crossing == "last":
-        near, far, waste_near, waste_far, count = far, near, waste_far, waste_near, steps - count
+        near, far, mass_near, mass_far, count = far, near, mass_far, mass_near, steps - count
     position = count.to(images) / steps
     middle = score.score(path.at(position[:, None])[:, 0], targets)
-    left = Integral(near, near.flatten(1).sum(1) - (middle - start), waste_near)
-    right = Integral(far, far.flatten(1).sum(1) - (end - middle), waste_far)
+    left = Integral(near, near.flatten(1).sum(1) - (middle - start), mass_near)
+    right = Integral(far, far.flatten(1).sum(1) - (end - middle), mass_far)
     change_share = torch.where(change == 0, torch.nan, (end - middle) / change)
-    return Split(left, right, position, waste_far / (waste_near + waste_far), change_share)
+    return Split(left, right, position, mass_far / (mass_near + mass_far), change_share)
 
 
 class SplitIG(Attributor):

@@ -42,4 +42,4 @@ def path_of(
     codec = getattr(attributor, "autoencoder", None) or getattr(getattr(generator, "space", None), "autoencoder", None)
     options: dict[str, Any] = {"region": region} if isinstance(attributor, RegionalAttributor) else {}
     with borrowed(codec, images.device):  # type: ignore[arg-type]
-        return generator.generate(images, baselines, targets, attributor.score, generator=streams, **options)
+        return generator.generate(images, baselines, targets, attributor.score, streams=streams, **options)

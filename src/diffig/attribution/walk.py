@@ -20,12 +20,12 @@ class Walk:
 
     Attributes:
         attribution: `(B, C, H, W)`, what features have got up to now.
-        waste: `(B,)` the sum over pieces of the sizes of what they got.
+        absolute_mass: `(B,)` the sum over pieces of the sizes of what they got.
     """
 
     def __init__(self, credit: Credit, score: ScoreFunction, starts: Tensor, targets: Tensor) -> None:
         self.credit, self.score, self.targets = credit, score, targets
-        self.attribution, self.waste = torch.zeros_like(starts), starts.new_zeros(len(starts))
+        self.attribution, self.absolute_mass = torch.zeros_like(starts), starts.new_zeros(len(starts))
         self._value = score.score(starts, targets) if credit.needs_scores else None
 
     def add(self, old: Tensor, new: Tensor, gradient: Tensor, rows: Tensor | None = None) -> None:
@@ -38,4 +38,4 @@ class Walk:
             self._value[rows] = value
         share = self.credit.divide(gradient[:, None], (new - old)[:, None], change)[:, 0]
         self.attribution[rows] += share
-        self.waste[rows] += share.abs().flatten(1).sum(1)
+        self.absolute_mass[rows] += share.abs().flatten(1).sum(1)

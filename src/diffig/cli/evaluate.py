@@ -24,7 +24,7 @@ def main(cfg: DictConfig) -> float | None:
     """Evaluate what `cfg` describes and leave rows, summary and pictures in its output folder.
 
     Returns:
-        The mean of `cfg.searched` over images, for a sweeper to search by; None where no metric has that name.
+        The mean of `cfg.search_metric` over images, for a sweeper to search by; None where no metric has that name.
     """
 
     def task(cfg: DictConfig) -> float | None:
@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> float | None:
 
         rows = evaluate(cfg)
         print(f"rows and pictures: {cfg.dirs.output}")
-        return mean_of(rows, cfg.searched)
+        return mean_of(rows, cfg.search_metric)
 
     found: float | None = run(task, cfg, needs="dataset.path")
     return found

@@ -16,7 +16,7 @@ from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
 from diffig.cli.launch import run
 from diffig.cli.sweeps import reports_sweeps
-from diffig.config import CONF_DIR
+from diffig.config import CONF_DIR, with_current_keys
 
 
 @reports_sweeps
@@ -40,7 +40,7 @@ def with_method(name: str) -> DictConfig:
     from hydra.core.hydra_config import HydraConfig
 
     kept = [given for given in HydraConfig.get().overrides.task if not given.startswith(("method=", "methods="))]
-    return compose("explain", [*kept, f"method={name}"])
+    return with_current_keys(compose("explain", [*kept, f"method={name}"]), kept)
 
 
 def program() -> None:

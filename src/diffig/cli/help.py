@@ -14,16 +14,22 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from diffig.config import descriptions_of, options_of
+from diffig.renamed import current_words, show_old_names
 from diffig.version import __version__
 
 WIDTH, INDENT = 100, 20
 
 
 def answers(program: Callable[[], Any]) -> Callable[[], Any]:
-    """Return the program, which answers `--version` and `--info GROUP` by itself and has the groups in its help."""
+    """Return the program, which answers `--version` and `--info GROUP` by itself and has the groups in its help.
+
+    Old names of keys are translated first, before Hydra sees them.
+    """
 
     @functools.wraps(program)
     def answered() -> Any:
+        show_old_names()
+        sys.argv[1:] = current_words(sys.argv[1:])
         words = [part for word in sys.argv[1:] for part in word.split("=", 1 if word.startswith("--info") else 0)]
         if "--version" in words:
             print(f"diffig {__version__}")

@@ -16,6 +16,7 @@ from diffig.cli.folders import FolderInUse, taken
 from diffig.cli.interrupt import Interrupted, was_interrupted
 from diffig.cli.ranks import is_first_rank, prepare_ranks
 from diffig.cli.sweeps import mark, word
+from diffig.config import with_current_keys
 from diffig.io import DiskFull, is_full, write_text
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
     from omegaconf.errors import OmegaConfBaseException
 
     quiet()
+    cfg = with_current_keys(cfg, HydraConfig.get().overrides.task)
     many = HydraConfig.get().mode == RunMode.MULTIRUN
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:

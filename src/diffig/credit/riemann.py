@@ -12,7 +12,7 @@ class Riemann(Credit):
     """Gives feature `i` of a piece `g_i dx_i`, the first term of the score's change.
 
     Complete, linear in the score and exact for straight stretches in the limit only; between neighbouring pieces the
-    products oscillate and cancel, which is what `waste` counts.
+    products oscillate and cancel, which is what `absolute_mass` counts.
 
     Args:
         rule: where on the piece the gradient is taken, `left`, `right`, `midpoint` or `trapezoid`.

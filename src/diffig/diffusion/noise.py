@@ -31,11 +31,11 @@ class NoiseSchedule:
     """
 
     def __init__(self, kind: Kind = "cosine", shift: float = 1.0, levels: int | None = None) -> None:
-        check_choice(kind, Kind, "noise.kind")
+        check_choice(kind, Kind, "noise_schedule.kind")
         if not (math.isfinite(shift) and shift > 0):
-            raise ValueError(f"noise.shift={shift} must be a positive number; 1 is the plain cosine")
+            raise ValueError(f"noise_schedule.shift={shift} must be a positive number; 1 is the plain cosine")
         if levels is not None:
-            check_at_least(levels, 1, "noise.levels", "noise levels; 100 is the paper's")
+            check_at_least(levels, 1, "noise_schedule.levels", "noise levels; 100 is the paper's")
         self.kind, self.shift, self.levels = kind, float(shift), levels
 
     @property

@@ -12,14 +12,16 @@ from torch import Tensor
 from diffig.diffusion.prior import PathBatch, PathPrior
 from diffig.io import write_picture
 from diffig.optimisation import adamw_with_cosine
+from diffig.renamed import old_arguments
 
 
+@old_arguments(lr="learning_rate")
 class PathDiffusion(LightningModule):
     """Learns a distribution of paths (Ho, Jain and Abbeel 2020). It draws nothing: noise and times lie in the batch.
 
     Args:
         prior: the denoiser with its noise schedule; `FieldPrior` or `LatentPrior`.
-        lr, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
+        learning_rate, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
         sample_steps: denoising steps of the samples looked at in validation.
         compile: compile the denoiser in place (its keys stay as they are).
     """
@@ -27,7 +29,7 @@ class PathDiffusion(LightningModule):
     def __init__(
         self,
         prior: PathPrior,
-        lr: float = 2e-3,
+        learning_rate: float = 2e-3,
         weight_decay: float = 1e-4,
         warmup: int = 50,
         sample_steps: int = 10,
@@ -36,7 +38,12 @@ class PathDiffusion(LightningModule):
         super().__init__()
         self.save_hyperparameters(ignore=["prior"])
         self.prior = prior
-        self.lr, self.weight_decay, self.warmup, self.sample_steps = lr, weight_decay, warmup, sample_steps
+        self.learning_rate, self.weight_decay, self.warmup, self.sample_steps = (
+            learning_rate,
+            weight_decay,
+            warmup,
+            sample_steps,
+        )
         if compile:
             prior.denoiser.compile()
 
@@ -67,7 +74,7 @@ class PathDiffusion(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
         return adamw_with_cosine(
-            self.prior.denoiser.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup
+            self.prior.denoiser.parameters(), self.trainer, self.learning_rate, self.weight_decay, self.warmup
         )
 
     def export(self, output: FilePath, facts: dict[str, Any] | None = None) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffig.diffusion.noise import NoiseSchedule, Prediction, clean_of, target
 from diffig.io import KEY, check_version, write_tensors
+from diffig.renamed import old_attribute
 
 PathBatch = dict[str, Tensor]
 WEIGHTS_VERSION = 1
@@ -23,7 +24,7 @@ class PathPrior(nn.Module, ABC):
     Args:
         denoiser: predicts from `(noisy, times, *arguments)`; its `config` builds it again.
         prediction: `v` or `epsilon`.
-        noise: the schedule.
+        noise_schedule: how much noise there is at each time.
         facts: what the file should tell about the distribution and the training.
     """
 
@@ -31,16 +32,23 @@ class PathPrior(nn.Module, ABC):
     """The command that trains such a prior, for messages."""
 
     def __init__(
-        self, denoiser: nn.Module, prediction: Prediction, noise: NoiseSchedule, facts: dict[str, Any] | None = None
+        self,
+        denoiser: nn.Module,
+        prediction: Prediction,
+        noise_schedule: NoiseSchedule,
+        facts: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.denoiser, self.prediction, self.noise = denoiser, prediction, noise
+        self.denoiser, self.prediction, self.noise_schedule = denoiser, prediction, noise_schedule
         self.facts = dict(facts or {})
 
     @property
     @abstractmethod
-    def n_knots(self) -> int:
+    def n_segments(self) -> int:
         """Segments `T` of the paths it was trained on."""
+
+    noise = old_attribute("noise", "noise_schedule")
+    n_knots = old_attribute("n_knots", "n_segments")
 
     @abstractmethod
     def arguments(self, batch: PathBatch) -> tuple[Tensor, ...]:
@@ -61,8 +69,8 @@ class PathPrior(nn.Module, ABC):
             batch: `clean` and `noise` `(B, ...)`, `time` `(B,)` in [0, 1), and what `arguments` takes.
         """
         clean, noise = batch["clean"], batch["noise"]
-        times = self.noise.training_times(batch["time"])
-        alpha, sigma = (level.view(-1, *[1] * (clean.ndim - 1)) for level in self.noise(times))
+        times = self.noise_schedule.training_times(batch["time"])
+        alpha, sigma = (level.view(-1, *[1] * (clean.ndim - 1)) for level in self.noise_schedule(times))
         noisy = self.hold(alpha * clean + sigma * noise, clean)
         output = self.denoiser(noisy, times, *self.arguments(batch))
         wanted = target(clean, noise, alpha, sigma, self.prediction)
@@ -75,7 +83,7 @@ class PathPrior(nn.Module, ABC):
     @torch.no_grad()
     def clean(self, noisy: Tensor, time: Tensor, *arguments: Tensor) -> Tensor:
         """Return the predicted clean paths of `noisy` ones `(N, ...)` at one noise level."""
-        alpha, sigma = self.noise(time)
+        alpha, sigma = self.noise_schedule(time)
         output = self.denoiser(noisy, time.expand(len(noisy)), *arguments)
         return clean_of(noisy, output, alpha, sigma, self.prediction)
 
@@ -85,7 +93,7 @@ class PathPrior(nn.Module, ABC):
             "kind": type(self).__name__,
             "denoiser": self.denoiser.config,
             "prediction": self.prediction,
-            "noise": self.noise.config,
+            "noise": self.noise_schedule.config,
             "facts": self.facts,
         }
         write_weights(self.denoiser, FilePath(path), about, half)

@@ -86,7 +86,7 @@ class Explainer(LightningModule):
             score=score.like(),
             indices=indices,
             gap=integral.gap,
-            waste=integral.waste,
+            absolute_mass=integral.absolute_mass,
             masks=None if masks is None else masks.to(images.device),
             explain=self._again,
         )

@@ -22,7 +22,7 @@ INGREDIENTS = (
 # which somebody adds makes another run of it rather than lend it the rows of one without.
 BESIDE_ROWS = (
     *("compute", "trainer", "logger", "dirs", "batch_size"),
-    *("pictures", "thumbnails", "searched"),
+    *("pictures", "thumbnails", "search_metric"),
 )
 
 

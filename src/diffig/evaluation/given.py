@@ -48,7 +48,7 @@ class Given(NamedTuple):
             raise ValueError(
                 f"attributions={self.name!r} have no map of {len(missing)} of the {len(wanted)} images, indices "
                 f"{', '.join(map(str, missing[:5]))}{', ...' if len(missing) > 5 else ''}; add them, or choose other "
-                "images (limit, draw, skip, only_correct)"
+                "images (limit, image_seed, skip, only_correct)"
             )
         chosen = self.maps[[places[index] for index in wanted]]
         maps = like_images(chosen, images.expand(len(wanted), -1, -1, -1), self.name)

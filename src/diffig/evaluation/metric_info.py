@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from diffig.io import write_json
+from diffig.renamed import current_metric
 
 if TYPE_CHECKING:
     from diffig.metrics import MetricInfo
@@ -81,7 +82,7 @@ def _read(file: Path) -> dict[str, Reading]:
     if version > FORMAT_VERSION:
         raise ValueError(f"{file} has format {version}, this diffig knows {FORMAT_VERSION}; update diffig to read it")
     return {
-        name: Reading(
+        current_metric(name): Reading(
             said["direction"],
             said["family"],
             (_end(said["range"][0], -math.inf), _end(said["range"][1], math.inf)),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffig.io import KEY as VERSION, check_version, whole, write_tensors, write_text
+from diffig.renamed import current_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +146,7 @@ def write_table(table: pd.DataFrame, file: Path) -> None:
 
 
 def read_table(file: str | Path, columns: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the rows or curves of a file.
+    """Return the rows or curves of a file, by the names of today where it is older.
 
     Args:
         file: Parquet.
@@ -168,4 +169,4 @@ def read_table(file: str | Path, columns: Collection[str] | None = None) -> pd.D
         raise ValueError(f"{file} is no readable table ({said}); remove it and run that evaluation again") from error
     check_version(table.attrs, file, "a table of results", ROWS_VERSION)
     table.attrs = {}
-    return table
+    return current_results(table)

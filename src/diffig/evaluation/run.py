@@ -60,7 +60,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     datamodule, classifier = assemble(cfg)
     attributor = method_of(cfg, classifier) if given is None else None
     make_ready(cfg, datamodule, classifier, [] if attributor is None else [attributor])
-    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.draw, cfg.batch_size, cfg.skip)
+    positions = select(datamodule, classifier, cfg.limit, cfg.only_correct, cfg.image_seed, cfg.batch_size, cfg.skip)
     indices = [int(datamodule.test_set[position][2]) for position in positions]
     if cfg.limit is not None and len(positions) < cfg.limit:
         log.warning("only %d of the %d images wanted are there", len(positions), cfg.limit)

@@ -23,7 +23,7 @@ COLUMNS = {
     "objective": "Score",
     "sum": "Sum of the map",
     "gap": "Completeness gap",
-    "waste": "Waste",
+    "absolute_mass": "Absolute mass",
     "backward_images": "Backward images",
     "forward_images": "Forward images",
     "seconds": "Seconds",

@@ -102,7 +102,7 @@ def _timed(
         "objective": method.score.objective,
         "sum": float(integral.attribution.sum()),
         "gap": _finite(integral.gap),
-        "waste": _finite(integral.waste),
+        "absolute_mass": _finite(integral.absolute_mass),
         "seconds": seconds,
         "forward_images": cost.forward_images,
         "backward_images": cost.backward_images,

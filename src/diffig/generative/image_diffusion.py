@@ -15,12 +15,14 @@ from torch.nn.functional import pad
 from diffig.checks import check_at_least, check_images
 from diffig.diffusion.levels import implied_noise, ladder, reverse_step, share
 from diffig.generative.pipeline_folders import KEYS, read_pipeline, write_pipeline
+from diffig.renamed import old_arguments, old_attribute
 
 Noise = Literal["cosine", "linear"]
 Prediction = Literal["v_prediction", "epsilon", "sample"]
 BETAS = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
 
 
+@old_arguments(schedule="noise_schedule")
 class ImageDiffusion(nn.Module):
     """Predicts the noise in noisy images, and the image behind it (Ho, Jain and Abbeel 2020; Tweedie's formula).
 
@@ -31,40 +33,42 @@ class ImageDiffusion(nn.Module):
     Args:
         unet: `UNet2DModel` of diffusers; of a network that also predicts variances (twice as many channels out as in)
             the first half is used.
-        schedule: of the noise, as in a `scheduler_config.json`: `beta_schedule`, `num_train_timesteps`,
+        noise_schedule: as in a `scheduler_config.json`: `beta_schedule`, `num_train_timesteps`,
             `prediction_type` (`v_prediction | epsilon | sample`) and so on.
     """
 
     alpha_bar: Tensor
 
-    def __init__(self, unet: nn.Module, schedule: dict[str, Any] | None = None) -> None:
+    def __init__(self, unet: nn.Module, noise_schedule: dict[str, Any] | None = None) -> None:
         from diffusers.schedulers.scheduling_ddpm import DDPMScheduler  # seconds of imports
 
         super().__init__()
         self.unet = unet
         self.config: dict[str, Any] = dict(unet.config)  # type: ignore[arg-type]
-        self.schedule: dict[str, Any] = {**KEYS, **(schedule or {})}
-        if self.schedule["prediction_type"] not in get_args(Prediction):
-            raise ValueError(
-                f"prediction_type={self.schedule['prediction_type']!r} is unknown; choose one of {get_args(Prediction)}"
-            )
+        self.noise_schedule: dict[str, Any] = {**KEYS, **(noise_schedule or {})}
+        if self.noise_schedule["prediction_type"] not in get_args(Prediction):
+            said = self.noise_schedule["prediction_type"]
+            raise ValueError(f"prediction_type={said!r} is unknown; choose one of {get_args(Prediction)}")
         self.image_channels = int(self.config["in_channels"])
         if self.config["out_channels"] not in (self.image_channels, 2 * self.image_channels):
             raise ValueError(
                 f"a network from {self.image_channels} to {self.config['out_channels']} channels denoises no images; "
                 "it must give as many channels as it takes, or twice as many where it predicts variances too"
             )
-        table = DDPMScheduler(**self.schedule).alphas_cumprod
+        table = DDPMScheduler(**self.noise_schedule).alphas_cumprod
         self.register_buffer("alpha_bar", table, persistent=False)
 
+    schedule = old_attribute("schedule", "noise_schedule")
+
     @classmethod
+    @old_arguments(noise="noise_schedule")
     def small(
         cls,
         image_channels: int,
         channels: Sequence[int] = (24, 48, 48),
         layers: int = 1,
         attention: bool = True,
-        noise: Noise = "cosine",
+        noise_schedule: Noise = "cosine",
         levels: int = 1000,
         prediction: Prediction = "v_prediction",
     ) -> ImageDiffusion:
@@ -75,7 +79,7 @@ class ImageDiffusion(nn.Module):
             channels: of each resolution, from full size down; each after the first halves the side.
             layers: residual blocks per resolution (one more on the way up).
             attention: self-attention at the lowest resolution.
-            noise: `cosine` (Nichol and Dhariwal 2021) or `linear` (Ho, Jain and Abbeel 2020).
+            noise_schedule: `cosine` (Nichol and Dhariwal 2021) or `linear` (Ho, Jain and Abbeel 2020).
             levels: `T`.
             prediction: what the network gives out; `v_prediction` is safe at every level (Salimans and Ho 2022).
         """
@@ -86,8 +90,8 @@ class ImageDiffusion(nn.Module):
         check_at_least(levels, 2, "diffusion.levels", "noise levels; 1000 is usual")
         check_at_least(len(channels), 1, "the length of diffusion.channels", "one width per resolution")
         common = math.gcd(*(check_at_least(width, 1, "diffusion.channels", "widths") for width in channels))
-        if noise not in BETAS:
-            raise ValueError(f"diffusion.noise={noise!r} is unknown; choose one of {list(BETAS)}")
+        if noise_schedule not in BETAS:
+            raise ValueError(f"diffusion.noise_schedule={noise_schedule!r} is unknown; choose one of {list(BETAS)}")
         unet = UNet2DModel(
             in_channels=image_channels,
             out_channels=image_channels,
@@ -99,7 +103,7 @@ class ImageDiffusion(nn.Module):
             add_attention=attention,
             attention_head_dim=math.gcd(8, channels[-1]),
         )
-        betas = {"beta_schedule": BETAS[noise], "num_train_timesteps": levels}
+        betas = {"beta_schedule": BETAS[noise_schedule], "num_train_timesteps": levels}
         return cls(unet, {**betas, "prediction_type": prediction})
 
     @classmethod
@@ -116,7 +120,8 @@ class ImageDiffusion(nn.Module):
 
     def save(self, folder: str | FilePath, facts: dict[str, Any] | None = None) -> None:
         """Write a pipeline folder, which diffusers reads too, with `facts` in its `diffig.json`."""
-        write_pipeline(folder, self.unet, self.schedule, {"image_channels": self.image_channels, "facts": facts or {}})
+        about = {"image_channels": self.image_channels, "facts": facts or {}}
+        write_pipeline(folder, self.unet, self.noise_schedule, about)
 
     @property
     def factor(self) -> int:
@@ -153,7 +158,7 @@ class ImageDiffusion(nn.Module):
         given = noisy.to(self.alpha_bar)
         signal, sigma = self.shares(times)
         output = self.output(given, times)
-        kind = self.schedule["prediction_type"]
+        kind = self.noise_schedule["prediction_type"]
         if kind == "epsilon":
             noise, clean = output, (given - sigma * output) / signal
         elif kind == "v_prediction":

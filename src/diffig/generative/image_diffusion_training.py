@@ -19,8 +19,10 @@ from diffig.generative.image_diffusion import ImageDiffusion
 from diffig.io import write_picture
 from diffig.optimisation import adamw_with_cosine
 from diffig.randomness import Streams
+from diffig.renamed import old_arguments
 
 
+@old_arguments(lr="learning_rate")
 class ImageDiffusionTraining(LightningModule):
     """Trains an image diffusion model by the mean squared error of what it predicts (Ho, Jain and Abbeel 2020).
 
@@ -29,7 +31,7 @@ class ImageDiffusionTraining(LightningModule):
     Args:
         diffusion: trained in place, a loaded one is fine-tuned; or what builds one from a number of image channels.
         image_shape: `(C, H, W)`; needed where `diffusion` is still to be built.
-        lr, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
+        learning_rate, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
         sample_steps: denoising steps of the samples in the picture.
         val_pictures: samples in it.
         seed: of noise and levels, keyed by rank and step: a resumed run does not repeat.
@@ -39,7 +41,7 @@ class ImageDiffusionTraining(LightningModule):
         self,
         diffusion: ImageDiffusion | Callable[[int], ImageDiffusion],
         image_shape: Sequence[int] | None = None,
-        lr: float = 2e-3,
+        learning_rate: float = 2e-3,
         weight_decay: float = 0.0,
         warmup: int = 50,
         sample_steps: int = 25,
@@ -47,8 +49,10 @@ class ImageDiffusionTraining(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if lr <= 0:
-            raise ValueError(f"module.lr={lr} must be positive; 2e-3 suits small networks, 1e-4 large ones")
+        if learning_rate <= 0:
+            raise ValueError(
+                f"module.learning_rate={learning_rate} must be positive; 2e-3 suits small networks, 1e-4 large ones"
+            )
         check_at_least(sample_steps, 1, "module.sample_steps", "denoising steps")
         if not isinstance(diffusion, ImageDiffusion):
             if image_shape is None:
@@ -61,7 +65,7 @@ class ImageDiffusionTraining(LightningModule):
             )
         self.save_hyperparameters(ignore=["diffusion", "image_shape"])
         self.diffusion = diffusion.requires_grad_(True)
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.sample_steps, self.val_pictures, self.seed = sample_steps, val_pictures, seed
 
     def generator(self, batch_index: int) -> torch.Generator:
@@ -83,7 +87,7 @@ class ImageDiffusionTraining(LightningModule):
         signal, sigma = self.diffusion.shares(levels)
         clean = 2 * images - 1
         output = self.diffusion.output(signal * clean + sigma * noise, levels)
-        kind = self.diffusion.schedule["prediction_type"]
+        kind = self.diffusion.noise_schedule["prediction_type"]
         wanted = {"epsilon": noise, "sample": clean}.get(kind, signal * noise - sigma * clean)
         return (output - wanted).square().mean()
 
@@ -127,7 +131,9 @@ class ImageDiffusionTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
-        return adamw_with_cosine(self.diffusion.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup)
+        return adamw_with_cosine(
+            self.diffusion.parameters(), self.trainer, self.learning_rate, self.weight_decay, self.warmup
+        )
 
     def export(
         self, output: str | FilePath, datamodule: ImageDataModule, facts: dict[str, Any] | None = None

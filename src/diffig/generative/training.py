@@ -19,8 +19,10 @@ from diffig.generative.losses import kl_to_standard, laplacian_l1, measure_recon
 from diffig.io import write_picture
 from diffig.optimisation import adamw_with_cosine
 from diffig.randomness import Streams
+from diffig.renamed import old_arguments
 
 
+@old_arguments(lr="learning_rate")
 class AutoencoderTraining(LightningModule):
     """Trains a variational autoencoder by L1, Laplacian-pyramid L1 and a light KL term (Rombach et al. 2022).
 
@@ -34,7 +36,7 @@ class AutoencoderTraining(LightningModule):
         mean: colour of the dataset, which is a baseline; mid-grey by default.
         kl_weight: larger makes latents smoother and pictures blurrier; 1e-6 is usual.
         perceptual_weight: of the pyramid term.
-        lr, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
+        learning_rate, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
         constant_share: of training images replaced by a flat one: black, white, the mean, or any colour.
         blurred_share: of training images replaced by their blurred selves.
         val_pictures: images in the picture of reconstructions.
@@ -48,7 +50,7 @@ class AutoencoderTraining(LightningModule):
         mean: Sequence[float] | None = None,
         kl_weight: float = 1e-6,
         perceptual_weight: float = 0.1,
-        lr: float = 3e-3,
+        learning_rate: float = 3e-3,
         weight_decay: float = 0.0,
         warmup: int = 50,
         constant_share: float = 1 / 16,
@@ -57,10 +59,10 @@ class AutoencoderTraining(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if min(kl_weight, perceptual_weight) < 0 or lr <= 0:
+        if min(kl_weight, perceptual_weight) < 0 or learning_rate <= 0:
             raise ValueError(
-                f"kl_weight={kl_weight}, perceptual_weight={perceptual_weight}, lr={lr}: module.kl_weight and "
-                "module.perceptual_weight must be 0 or more, module.lr positive"
+                f"kl_weight={kl_weight}, perceptual_weight={perceptual_weight}, learning_rate={learning_rate}: "
+                "module.kl_weight and module.perceptual_weight must be 0 or more, module.learning_rate positive"
             )
         if min(constant_share, blurred_share) < 0 or constant_share + blurred_share > 1:
             raise ValueError(
@@ -80,7 +82,7 @@ class AutoencoderTraining(LightningModule):
         self.autoencoder = autoencoder.requires_grad_(True)
         self.mean = mean
         self.kl_weight, self.perceptual_weight = kl_weight, perceptual_weight
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self.constant_share, self.blurred_share = constant_share, blurred_share
         self.val_pictures, self.seed = val_pictures, seed
 
@@ -180,7 +182,9 @@ class AutoencoderTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
-        return adamw_with_cosine(self.autoencoder.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup)
+        return adamw_with_cosine(
+            self.autoencoder.parameters(), self.trainer, self.learning_rate, self.weight_decay, self.warmup
+        )
 
     def export(
         self, output: str | FilePath, datamodule: ImageDataModule, facts: dict[str, Any] | None = None

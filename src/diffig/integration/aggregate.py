@@ -26,7 +26,7 @@ def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor |
         how: `mean` keeps completeness and sign, as `best_of` does; `median` keeps the sign only; `variance_weighted`
             scales the mean by its agreement among candidates; `spi_p` is a probability map without sign; `consensus`
             is what all candidates agree on, with the sum of the mean.
-            `best_mixture` needs the score and lives in `diffig.integration.retention`.
+            `best_mixture` needs the score and lives in `soft_insertion_deletion.py`.
         quality: `(B, N)`, higher is better; needed by `best_of`.
     """
     check_choice(how, Aggregation, "aggregation")
@@ -36,7 +36,9 @@ def aggregate(attributions: Tensor, how: Aggregation = "mean", quality: Tensor |
         best = torch.where(quality.isnan(), -torch.inf, quality).argmax(1)
         return attributions[torch.arange(len(attributions), device=best.device), best]
     if how == "best_mixture":
-        raise ValueError("aggregation=best_mixture asks the score; call diffig.integration.retention.best_mixture")
+        raise ValueError(
+            "aggregation=best_mixture asks the score; call diffig.integration.soft_insertion_deletion.best_mixture"
+        )
     if attributions.shape[1] == 1 and how != "spi_p":
         return attributions[:, 0]
     return AGGREGATORS[how](attributions)

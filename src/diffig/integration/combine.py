@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from torch import Tensor
 
 from diffig.integration.aggregate import Aggregation, aggregate
 from diffig.integration.integrate import Integral
-from diffig.integration.retention import Fill, Unit, best_mixture, mean_retention
-from diffig.paths.generator import candidates
-from diffig.scores import ScoreFunction
-
-
-class ExplainBatch(NamedTuple):
-    """What candidates are judged on: images and baselines `(B, C, H, W)`, targets `(B,)` and the score."""
-
-    images: Tensor
-    baselines: Tensor
-    targets: Tensor
-    score: ScoreFunction
-
-    def repeated(self, n_paths: int) -> ExplainBatch:
-        """Return the same for `n_paths` candidates of each image, image-major."""
-        images, baselines, targets = (candidates(tensor, n_paths) for tensor in self[:3])
-        return ExplainBatch(images, baselines, targets, self.score)
+from diffig.integration.soft_insertion_deletion import Fill, Unit, best_mixture, mean_soft_insertion_deletion
+from diffig.paths.generator import ExplainBatch
 
 
 def combine(
@@ -37,11 +19,13 @@ def combine(
 ) -> Integral:
     """Return one integral for each image from those of its candidates, image-major.
 
-    The gap is that of the aggregate, so a median shows the completeness it has lost; waste is the candidates' mean.
+    The gap is that of the aggregate, so a median shows the completeness it has lost; the absolute mass is the mean
+    over candidates.
 
     Args:
         integral: of `B * N` candidates.
-        how: the aggregation; `best_of` and `best_mixture` judge candidates by their retention (forward passes).
+        how: the aggregation; `best_of` and `best_mixture` judge candidates by soft insertion minus deletion
+            (forward passes).
         judged: what they are judged on.
         units: features that are removed when judging.
         fill: what stands for them.
@@ -52,9 +36,9 @@ def combine(
     if n_paths > 1 and how == "best_mixture":
         chosen, _ = best_mixture(attributions, *judged, units=units, fill=fill)
     elif n_paths > 1 and how == "best_of":
-        quality = mean_retention(integral.attribution, *judged.repeated(n_paths), units=units, fill=fill)
+        quality = mean_soft_insertion_deletion(integral.attribution, *judged.repeated(n_paths), units=units, fill=fill)
         chosen = aggregate(attributions, how, quality.view(-1, n_paths))
     else:
         chosen = aggregate(attributions, "mean" if how in ("best_of", "best_mixture") else how)
     gap = chosen.flatten(1).sum(1) - change
-    return Integral(chosen, gap, integral.waste.view(-1, n_paths).mean(1))
+    return Integral(chosen, gap, integral.absolute_mass.view(-1, n_paths).mean(1))

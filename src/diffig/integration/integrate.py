@@ -14,21 +14,29 @@ from torch import Tensor
 from diffig.credit import Credit, as_credit
 from diffig.integration.quadrature import Nodes, cut
 from diffig.paths.path import Path
+from diffig.renamed import old_arguments, tell
 from diffig.scores import ScoreFunction
 
 
+@old_arguments(waste="absolute_mass")
 class Integral(NamedTuple):
     """What came of a path.
 
     attribution: `(B, C, H, W)`.
     gap: `(B,)` sum of the attribution minus `F(x) - F(x')`; 0 where completeness holds exactly.
-    waste: `(B,)` attribution mass spent, the sum over pieces of the sizes of what features get; at least
+    absolute_mass: `(B,)` the absolute values of what features get, summed over the pieces of the path; at least
         `|F(x) - F(x')|` in the limit.
     """
 
     attribution: Tensor
     gap: Tensor
-    waste: Tensor
+    absolute_mass: Tensor
+
+    @property
+    def waste(self) -> Tensor:
+        """The old name of `absolute_mass`."""
+        tell("Integral.waste", "absolute_mass")
+        return self.absolute_mass
 
 
 def integrate(
@@ -40,7 +48,7 @@ def integrate(
     steps: int | None = None,
     nodes: Nodes = "uniform",
 ) -> Integral:
-    """Return the attribution of each path, its completeness gap and its waste.
+    """Return the attribution of each path, its completeness gap and its absolute mass.
 
     Args:
         path: a batch of `B` paths.
@@ -63,10 +71,10 @@ def integrate(
         start, end = score.score(torch.cat(path.endpoints), targets.repeat(2)).chunk(2)
     else:
         start, end = scores[:, 0], scores[:, -1]
-    attribution, waste = _add_up(path, score, targets, cuts, scores, end, credit)
+    attribution, mass = _add_up(path, score, targets, cuts, scores, end, credit)
     if path.intended is not None:
         start, end = score.score(torch.cat(path.intended), targets.repeat(2)).chunk(2)
-    return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), waste)
+    return Integral(attribution, attribution.flatten(1).sum(1) - (end - start), mass)
 
 
 def _pieces(path: Path, cuts: Tensor, chunk_size: int) -> list[tuple[int, int]]:
@@ -102,12 +110,12 @@ def _add_up(
 ) -> tuple[Tensor, Tensor]:
     """The sum over pieces of what each feature gets `(B, C, H, W)`, and of its size `(B,)`."""
     attribution = torch.zeros_like(path.images)
-    waste = attribution.new_zeros(len(path))
+    mass = attribution.new_zeros(len(path))
 
     def add(gradients: Tensor, steps: Tensor, change: Tensor | None) -> None:
         products = credit.divide(gradients, steps, change)
         attribution.add_(products.sum(1))
-        waste.add_(products.abs().flatten(1).sum(1))
+        mass.add_(products.abs().flatten(1).sum(1))
 
     edge: Tensor | None = None  # the trapezoid shares the gradient at the border of two chunks
     held: _Held | None = None
@@ -136,4 +144,4 @@ def _add_up(
             held = _Held(values[:, -1:], gradients[:, -1:], steps[:, -1:])
     if held is not None:
         add(held.gradient, held.step, end[:, None] - held.value)
-    return attribution, waste
+    return attribution, mass

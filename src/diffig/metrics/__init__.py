@@ -1,8 +1,8 @@
 """Metrics of attributions: one file for each family, one value for each image, batched on any device."""
 
-import warnings
 from typing import TYPE_CHECKING
 
+from diffig.metrics.absolute_mass import AbsoluteMass
 from diffig.metrics.base import Measured, Metric, MetricInfo
 from diffig.metrics.completeness import Completeness
 from diffig.metrics.diffid import DiffID, DiffIDBounds, diffid_floor_ceiling
@@ -18,20 +18,13 @@ from diffig.metrics.sensitivity import Sensitivity
 from diffig.metrics.sparseness import Sparseness
 from diffig.metrics.subsets import MuFidelity, SensitivityN
 from diffig.metrics.suite import MetricSuite
-from diffig.metrics.waste import Waste
-from diffig.moved import UNTIL
+from diffig.renamed import old_names
 
 if not TYPE_CHECKING:  # a checker would take any name for known
-
-    def __getattr__(name: str) -> object:
-        if name != "Facts":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        message = f"diffig.metrics.Facts is MetricInfo now; the old name goes with diffig {UNTIL}"
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return MetricInfo
-
+    __getattr__ = old_names(__name__, {"Facts": MetricInfo, "Waste": AbsoluteMass})
 
 __all__ = [
+    "AbsoluteMass",
     "Completeness",
     "DiffID",
     "DiffIDBounds",
@@ -53,6 +46,5 @@ __all__ = [
     "Sensitivity",
     "SensitivityN",
     "Sparseness",
-    "Waste",
     "diffid_floor_ceiling",
 ]

@@ -14,6 +14,7 @@ from diffig.metrics.base import Measured, Metric
 from diffig.metrics.explained import Explained
 from diffig.metrics.masking import Interval, Readout, order_of, pixel_map, ranks_of, read_masked
 from diffig.metrics.replacement import Space, black, blur, dataset_mean, kept_mean
+from diffig.renamed import old_arguments
 
 Unit = Literal["element", "pixel"]
 ReadoutName = Literal["hard", "soft", "soft_diff"]
@@ -21,6 +22,7 @@ Fill = Literal["kept_mean", "blur", "black", "mean"]
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
+@old_arguments(grain="rank_blur")
 class DiffID(Metric):
     """Difference between insertion and deletion (Yang, Akhtar, Wen and Mian, AAAI 2023), in its variants.
 
@@ -29,12 +31,12 @@ class DiffID(Metric):
     higher is better, a random or constant map scores 0. One ranking for each image and unit, ties broken at random by
     (seed, image index). All readouts come from the same forwards: 2 for each ratio and unit, plus 1 if any is soft.
 
-    A name carries its variant: `diffid[_pixel][_signed][_grain][_soft|_soft_diff][_FILL][_normalised]`; plain `diffid`
-    is the one most tables print (element, absolute, hard, kept mean), with the mean taken in pixels.
+    A name carries its variant: `diffid[_pixel][_signed][_rank_blur][_soft|_soft_diff][_FILL][_normalised]`; plain
+    `diffid` is the one most tables print (element, absolute, hard, kept mean), with the mean taken in pixels.
 
     Removal favours smooth maps whatever they say of the classifier: neighbouring pixels go together, and the fill
-    leaves fewer edges. `grain` blurs every map alike before it is ranked, so that maps of unlike resolution compete at
-    one.
+    leaves fewer edges. `rank_blur` blurs every map alike before it is ranked, so that maps of unlike resolution
+    compete at one.
 
     Args:
         units: `element` ranks every channel of every pixel by `|a|`; `pixel` ranks whole pixels by the sum over
@@ -42,7 +44,7 @@ class DiffID(Metric):
         readouts: `hard`, is the target still the prediction (bounded by accuracy: see `diffid_floor_ceiling`);
             `soft`, `p / p_clean` clipped to [0, 1] image by image; `soft_diff`, p itself.
         signed: rank by `a` (pixels: by its sum over channels) instead of its absolute value.
-        grain: standard deviation of a Gaussian over the values that are ranked, as a share of the shorter side; 0
+        rank_blur: standard deviation of a Gaussian over the values that are ranked, as a share of the shorter side; 0
             ranks the map as it is.
         fill: what replaces removed parts: `kept_mean` (mean of what is kept), `blur` (11, sigma 5, reflected),
             `black`, or `mean` (the classifier's own mean colour).
@@ -54,14 +56,14 @@ class DiffID(Metric):
     direction = "higher"
     value_range = (-1.0, 1.0)
     family = "faithfulness by removal"
-    sensitive_to = ("units", "readouts", "signed", "grain", "fill", "space", "ratios", "seed")
+    sensitive_to = ("units", "readouts", "signed", "rank_blur", "fill", "space", "ratios", "seed")
 
     def __init__(
         self,
         units: Sequence[Unit] = ("element", "pixel"),
         readouts: Sequence[ReadoutName] = ("hard", "soft"),
         signed: bool = False,
-        grain: float = 0.0,
+        rank_blur: float = 0.0,
         fill: Fill = "kept_mean",
         space: Space = "pixel",
         ratios: Sequence[float] = RATIOS,
@@ -77,9 +79,11 @@ class DiffID(Metric):
             raise ValueError(f"units={list(units)} and readouts={list(readouts)} must each name at least one")
         if not ratios or not all(0 < ratio < 1 for ratio in ratios):
             raise ValueError(f"ratios={list(ratios)} must lie strictly between 0 and 1; .1 to .9 are usual")
-        if not 0 <= grain < 1:
-            raise ValueError(f"grain={grain} must lie in [0, 1), a share of the shorter side; .06 is usual, 0 is none")
-        self.units, self.readouts, self.signed, self.grain = tuple(units), tuple(readouts), signed, float(grain)
+        if not 0 <= rank_blur < 1:
+            raise ValueError(
+                f"rank_blur={rank_blur} must lie in [0, 1), a share of the shorter side; .06 is usual, 0 is none"
+            )
+        self.units, self.readouts, self.signed, self.rank_blur = tuple(units), tuple(readouts), signed, float(rank_blur)
         self.fill, self.space, self.seed = fill, space, seed
         self.axis = tuple(float(ratio) for ratio in ratios)
         self.names = tuple(self._name(unit, readout) for unit in units for readout in readouts)
@@ -88,7 +92,7 @@ class DiffID(Metric):
 
     def _name(self, unit: Unit, readout: ReadoutName) -> str:
         parts = ["diffid", "pixel" if unit == "pixel" else "", "signed" if self.signed else ""]
-        parts += ["grain" if self.grain else ""]
+        parts += ["rank_blur" if self.rank_blur else ""]
         parts += ["" if readout == "hard" else readout, "" if self.fill == "kept_mean" else self.fill]
         parts += ["normalised" if self.space == "normalised" and self.fill == "kept_mean" else ""]
         return "_".join(part for part in parts if part)
@@ -119,8 +123,8 @@ class DiffID(Metric):
             values = pixel_map(maps, "signed" if self.signed else "sum_abs")[:, None]
         else:
             values = maps if self.signed else maps.abs()
-        if self.grain:
-            values = coarsened(values, self.grain)
+        if self.rank_blur:
+            values = coarsened(values, self.rank_blur)
         order = order_of(values.flatten(1), self.seed, explained.indices[rows])
         ranks = ranks_of(order).reshape(len(images), -1, *images.shape[2:])
         removed = removals(order.shape[1], self.axis)
@@ -151,13 +155,13 @@ class DiffIDBounds(Metric):
         return Measured({"diffid_ceiling": bounds["clean_accuracy"] - bounds["erased_share"]}, {})
 
 
-def coarsened(maps: Tensor, grain: float) -> Tensor:
-    """Return maps `(B, C, H, W)` above their minimum, blurred by a Gaussian of `grain` times the shorter side.
+def coarsened(maps: Tensor, share: float) -> Tensor:
+    """Return maps `(B, C, H, W)` above their minimum, blurred by a Gaussian of `share` times the shorter side.
 
     Borders are reflected. From the minimum, because a constant map must stay constant to the last bit: its order is
     one of ties.
     """
-    sigma = grain * min(maps.shape[-2:])
+    sigma = share * min(maps.shape[-2:])
     return blur(maps - maps.amin((1, 2, 3), keepdim=True), 2 * math.ceil(3 * sigma) + 1, sigma)[:, 0]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.checks import check_images, check_targets
+from diffig.renamed import old_arguments, old_attribute
 from diffig.scores import ScoreFunction
 
 
@@ -37,6 +38,7 @@ class Explain(Protocol):
         """
 
 
+@old_arguments(waste="absolute_mass")
 @dataclass(frozen=True, eq=False)
 class Explained:
     """A batch of images with the attributions to be judged.
@@ -50,7 +52,7 @@ class Explained:
         score: what was explained; give a fresh `ScoreFunction` to count the metrics' own cost.
         indices: `(B,)` int64 positions in the dataset; they key the breaking of ties.
         gap: `(B,)` signed completeness gap, `sum(attribution) - (F(x) - F(x'))`.
-        waste: `(B,)` sum of `|gradient * step|` along the path, or None where the method has no path.
+        absolute_mass: `(B,)` sum of `|gradient * step|` along the path, or None where the method has no path.
         masks: `(B, 1, H, W)` uint8, where the object is: 1 inside, 0 outside, 255 where it is not to be counted; an
             image without a 1 has no mask. None where the dataset has none.
         explain: the method itself, for metrics that explain changed images or another classifier.
@@ -64,9 +66,11 @@ class Explained:
     score: ScoreFunction
     indices: Tensor
     gap: Tensor
-    waste: Tensor | None = None
+    absolute_mass: Tensor | None = None
     masks: Tensor | None = None
     explain: Explain | None = None
+
+    waste = old_attribute("waste", "absolute_mass")
 
     def __post_init__(self) -> None:
         check_images(self.images)
@@ -78,7 +82,7 @@ class Explained:
                     f"{name} has shape {shape}, the images {wanted}; one value for each image, channel and pixel is "
                     f"needed: a map without channels can be spread with (map / C).expand_as(images)"
                 )
-        for name in ("labels", "indices", "gap", "waste"):
+        for name in ("labels", "indices", "gap", "absolute_mass"):
             value = getattr(self, name)
             if value is not None and tuple(value.shape) != (len(self.images),):
                 shape = tuple(value.shape)

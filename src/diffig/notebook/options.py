@@ -12,6 +12,7 @@ from diffig.attribution.base import Attributor
 from diffig.baselines import Baseline
 from diffig.checks import check_choice
 from diffig.config import CONF_DIR, build, build_method, compose, options_of
+from diffig.renamed import current_option, tell
 from diffig.scores import ScoreFunction
 
 Preset = Literal["fast", "default", "best"]
@@ -51,7 +52,7 @@ def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) ->
         method: a name in `conf/method`.
         preset: of DiffIG.
         options: of the method. A name chooses a file of the group (`baseline="blur"`), a dictionary changes keys
-            (`guidance={"waste": 0.2}`), an object is used as it is (`credit=Agreeing(p=2)`).
+            (`guidance={"absolute_mass": 0.2}`), an object is used as it is (`credit=Agreeing(p=2)`).
 
     Raises:
         ValueError: an unknown method, preset or option.
@@ -64,7 +65,10 @@ def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) ->
     known = _keys(start)
     names = [*(name for name in known if not name.startswith("_")), *SHARED]
     overrides, objects = [start], {}
-    for name, value in options.items():
+    for given, value in options.items():
+        name = current_option(given)
+        if name != given:
+            tell(given, name, level=4)
         if name.split(".")[0] not in names:
             near = difflib.get_close_matches(name, names, 1)
             hint = f"did you mean {near[0]}? " if near else ""

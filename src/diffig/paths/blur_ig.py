@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least, check_choice, check_images
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import Path
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 Padding = Literal["constant", "reflect"]
 Spacing = Literal["linear", "sqrt"]
@@ -122,17 +121,9 @@ class ScaleSpacePath(PathGenerator):
         self.sigma_max, self.reference_side, self.truncate = float(sigma_max), reference_side, float(truncate)
         self.padding, self.spacing = padding, spacing
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> ScaleSpace:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> ScaleSpace:
         """Return the paths of batch `B * n_paths` (all candidates of an image are alike)."""
+        images = batch.images
         scale = 1.0 if self.reference_side is None else max(images.shape[-2:]) / self.reference_side
         images = candidates(images, n_paths)
         return ScaleSpace(images, self.sigma_max * scale, self.n_segments, self.padding, self.spacing, self.truncate)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.paths.basis import Basis, LaplacianBasis
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import AlphaPath
 from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 
 class CoarseToFinePath(PathGenerator):
@@ -28,17 +26,9 @@ class CoarseToFinePath(PathGenerator):
         self.schedule = schedule or Schedule()
         self.n_segments = check_at_least(n_segments, 1, "n_segments", "a path needs at least one segment")
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> AlphaPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> AlphaPath:
         """Return the scheduled paths, `AlphaPath` of batch `B * n_paths` with one cell for each band."""
+        images, baselines = batch.images, batch.baselines
         times = torch.linspace(0, 1, self.n_segments + 1, device=images.device, dtype=images.dtype)
         clock = self.schedule.clock(times, self.basis.n_bands)
         clock[-1] = 1

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffig.checks import check_at_least
 from diffig.diffusion.levels import ImageDenoiser, denoise, implied_noise, ladder, reverse_step, share
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -60,18 +60,9 @@ class DenoisingPath(PathGenerator):
         """Gradients that one path costs."""
         return self.sample_steps - 1 if self.omega else 0
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> PointPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> PointPath:
         """Return the paths, `PointPath` of batch `B * n_paths`; `baselines` are not looked at."""
-        streams = generator or Streams.default(len(images))
+        images, targets, score = batch.images, batch.targets, batch.score
         shape = tuple(images.shape[1:])
         repeated, labels = candidates(images, n_paths), candidates(targets, n_paths)
         noise = streams.normal(shape, n_paths, "denoising").to(repeated)

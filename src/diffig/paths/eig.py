@@ -11,9 +11,8 @@ from torch import Tensor
 from diffig.checks import check_at_least
 from diffig.paths.codec import Codec, encode
 from diffig.paths.decoded import DecodedPath, Ends, check_ends
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 
 class LatentLinePath(PathGenerator):
@@ -35,17 +34,9 @@ class LatentLinePath(PathGenerator):
         share = torch.linspace(0, 1, self.n_segments + 1, device=start.device, dtype=start.dtype)
         return torch.lerp(start[:, None], end[:, None], share[:, None, None, None])
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> DecodedPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> DecodedPath:
         """Return the decoded sequences, a batch of `B * n_paths` (all candidates of an image are alike)."""
+        images, baselines, _, score = batch
         latents = candidates(self.latents(images, baselines, score.chunk_size), n_paths)
         images, baselines = candidates(images, n_paths), candidates(baselines, n_paths)
         return DecodedPath(images, baselines, latents, self.autoencoder.decode, self.ends, score.chunk_size)

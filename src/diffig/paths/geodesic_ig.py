@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -47,23 +47,15 @@ class GeodesicPath(PathGenerator):
         """Gradients that making a path costs."""
         return self.n_points * self.iterations
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> PointPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> PointPath:
         """Return the paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike).
 
         Beside the points that are returned, memory follows the chunk: as many images at a time as their points fill it.
         """
-        width = max(1, score.chunk_size // self.n_points)
+        width = max(1, batch.score.chunk_size // self.n_points)
+        images, baselines, targets, _ = batch
         parts = zip(images.split(width), baselines.split(width), targets.split(width), strict=True)
-        return PointPath(candidates(torch.cat([self._bent(*part, score) for part in parts]), n_paths))
+        return PointPath(candidates(torch.cat([self._bent(*part, batch.score) for part in parts]), n_paths))
 
     def _bent(self, images: Tensor, baselines: Tensor, targets: Tensor, score: ScoreFunction) -> Tensor:
         """The points `(B, T + 1, C, H, W)` of the paths of some images."""

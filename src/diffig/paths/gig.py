@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -90,17 +90,8 @@ class GuidedPath(PathGenerator):
         """Return `point` moved by `ratio` `(B, 1)` of its way to `highest`; only features `chosen` are looked at."""
         return point + ratio * (highest - point)
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> PointPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> PointPath:
         """Return the guided paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike)."""
-        steps = list(self.walk(images, baselines, targets, score))
+        steps = list(self.walk(*batch))
         points = torch.stack([old for old, _, _ in steps] + [steps[-1][1]], 1)
         return PointPath(candidates(points, n_paths))

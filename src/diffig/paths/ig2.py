@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import PointPath
 from diffig.paths.representation import direction, represent
 from diffig.randomness import Streams
@@ -53,17 +53,8 @@ class GradPath(PathGenerator):
             yield point, new
             point = new
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> PointPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> PointPath:
         """Return the paths from the counterfactuals to the images, `PointPath` of batch `B * n_paths`."""
-        wanted = represent(score, baselines, self.layer)[1]
-        points = [images, *(new for _, new in self.walk(images, wanted, score))]
+        wanted = represent(batch.score, batch.baselines, self.layer)[1]
+        points = [batch.images, *(new for _, new in self.walk(batch.images, wanted, batch.score))]
         return PointPath(candidates(torch.stack(points[::-1], 1), n_paths))

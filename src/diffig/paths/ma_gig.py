@@ -15,7 +15,7 @@ from torch import Tensor
 from diffig.checks import check_choice
 from diffig.paths.codec import Codec, encode
 from diffig.paths.decoded import DecodedPath, Ends, check_ends
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.paths.gig import GuidedPath
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
@@ -102,18 +102,9 @@ class LatentGreedyPath(GuidedPath):
         # Parallel vectors span no arc, opposite ones too many.
         return torch.where((lengths > 0) & (angle.sin() > 1e-4), arc / angle.sin().clamp(min=1e-4), straight)
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> PointPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> PointPath:
         """Return the decoded paths, `PointPath` of batch `B * n_paths` (all candidates of an image are alike)."""
-        path = super().generate(images, baselines, targets, score, n_paths=n_paths)
+        path = super()._generate(batch, n_paths, streams)
         if self.ends == "decoded":
-            path.intended = candidates(baselines, n_paths), candidates(images, n_paths)
+            path.intended = candidates(batch.baselines, n_paths), candidates(batch.images, n_paths)
         return path

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from diffig.checks import check_at_least, check_choice
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import PointPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -117,22 +117,13 @@ class GreedyPixelPath(PathGenerator):
         moved = torch.where(short[:, None, None, None], point + ratio * (end - point), end)
         return torch.where(mask, moved, point), ~short
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> PointPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> PointPath:
         """Return the paths, `PointPath` of batch `B * n_paths` from baselines to images in either direction.
 
         Images that arrive early wait at the end of their walk; all candidates of an image are alike.
         """
-        visited = [images if self.direction == "deletion" else baselines]
-        visited += [new for _, new, _ in self.walk(images, baselines, targets, score)]
+        visited = [batch.images if self.direction == "deletion" else batch.baselines]
+        visited += [new for _, new, _ in self.walk(*batch)]
         if len(visited) == 1:
             visited *= 2  # nothing had to move
         points = torch.stack(visited[::-1] if self.direction == "deletion" else visited, 1)

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from diffig.checks import check_at_least, check_choice
 from diffig.paths.basis import HaarBasis, LaplacianBasis
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import AlphaPath, Path
 from diffig.paths.spectra import CosineSpectrum, SingularSpectrum, Spectrum
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 Pattern = Literal["svd", "svd_joint", "dct", "haar", "laplacian"]
 Gate = Literal["linear", "cosine", "sigmoid", "step"]
@@ -94,18 +93,9 @@ class SpectralPath(PathGenerator):
         self.n_bands = check_at_least(n_bands, 1, "n_bands", "1 is the straight line")
         self.n_segments = check_at_least(n_segments, 1, "n_segments", "a path needs at least one segment")
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> Path:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> Path:
         """Return the paths of batch `B * n_paths` (all candidates of an image are alike)."""
-        images, baselines = candidates(images, n_paths), candidates(baselines, n_paths)
+        images, baselines = candidates(batch.images, n_paths), candidates(batch.baselines, n_paths)
         difference = images - baselines
         if self.basis in ("haar", "laplacian"):
             bands = HaarBasis(self.n_bands) if self.basis == "haar" else LaplacianBasis(self.n_bands)

@@ -13,13 +13,11 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.replayed import Progress, ReplayedIncrements, ReplayedPath
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +25,7 @@ Floats = NDArray[np.float64]
 def dirichlet_increments(
     rng: np.random.Generator, concentration: float, masses: Floats, shape: Sequence[int]
 ) -> Floats:
-    """Return increments `(T, *shape)` that sum to 1 along the first axis: the exact law on a grid.
+    """Return increments `(T, *shape)` that sum to 1 along the first axis: the exact distribution on a grid.
 
     Args:
         rng: the random stream.
@@ -143,21 +141,12 @@ class StickBreakingPath(PathGenerator):
         rows, columns, cells = spread_cells(rng, cell_size, height, width)
         return concentration, rows * columns, cells
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> ReplayedPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> ReplayedPath:
         """Return random monotone paths of batch `B * n_paths` that draw `progress` again instead of holding it.
 
         No score is evaluated. With `construction=truncated` the increments are held, memory that grows with `T`.
         """
-        streams = generator or Streams.default(len(images))
+        images, baselines = batch.images, batch.baselines
         channels = images.shape[1] if self.channels == "separate" else 1
         draw = ReplayedIncrements if self.construction == "exact" else truncated_increments
         progress, cells = [], []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from diffig.checks import check_at_least
-from diffig.paths.generator import PathGenerator, candidates
+from diffig.paths.generator import ExplainBatch, PathGenerator, candidates
 from diffig.paths.path import AlphaPath
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 
 class StraightPath(PathGenerator):
@@ -22,17 +20,9 @@ class StraightPath(PathGenerator):
     def __init__(self, n_segments: int = 1) -> None:
         self.n_segments = check_at_least(n_segments, 1, "n_segments", "a path needs at least one segment")
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-    ) -> AlphaPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams) -> AlphaPath:
         """Return the straight paths, `AlphaPath` of batch `B * n_paths` with a grid of one cell."""
+        images, baselines = batch.images, batch.baselines
         alpha = torch.linspace(0, 1, self.n_segments + 1, device=images.device, dtype=images.dtype)
         alpha = alpha.reshape(1, -1, 1, 1, 1).repeat(len(images) * n_paths, 1, 1, 1, 1)
         return AlphaPath(candidates(images, n_paths), candidates(baselines, n_paths), alpha)

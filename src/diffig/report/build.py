@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from diffig.evaluation.metric_info import read_metric_info
 from diffig.io import write_text
+from diffig.renamed import current_metric, tell
 from diffig.report.comparison import Comparison, compare
 from diffig.report.contents import contents_of
 from diffig.report.files import output_folder, write_tables
@@ -75,6 +76,8 @@ def build_report(
         raise ValueError(f"formats={unknown} unknown; choose from {', '.join(FORMATS)}.")
     if pair is not None and len(pair) != 2:
         raise ValueError(f"compare={list(pair)} must name two methods or settings, as in compare=spi,ig.")
+    if headline is not None and current_metric(headline) != headline:
+        tell(f"metric {headline}", headline := current_metric(headline))
     found = find_runs(runs)
     with as_said(read_metric_info(file.parent for file in found.row_files)):
         return _build(found, reference, headline, output, formats, n, seed, pair)

@@ -34,7 +34,7 @@ FAMILIES = {
     "robustness": ("sensitivity*",),
     "sanity": ("emprt*", "randomization*"),
     "complexity": ("*gini*", "*entropy*", "*sparse*", "*complexity*"),
-    "axioms and path": ("*gap*", "waste*", "completeness*"),
+    "axioms and path": ("*gap*", "absolute_mass", "cancelled_mass", "completeness*"),
 }
 OTHER = "other"
 

@@ -26,7 +26,17 @@ HIGHER_IS_BETTER = (
     *("aic*", "sic*"),
 )
 LOWER_IS_BETTER = (
-    *("*deletion*", "*waste*", "*gap*", "*entropy*", "*complexity*", "*infidelity*", "*sensitivity*", "*morf*"),
+    *(
+        "*deletion*",
+        "absolute_mass",
+        "cancelled_mass",
+        "*gap*",
+        "*entropy*",
+        "*complexity*",
+        "*infidelity*",
+        "*sensitivity*",
+        "*morf*",
+    ),
     *("*effective*", "*variation*", "*roughness*", "*seconds*", "*randomization*"),
     *("f_fidelity_minus*", "r_fidelity_minus*"),
 )

@@ -18,7 +18,7 @@ TOLD = ("method", "module", "dataset", "classifier", "baseline", "protocol")  # 
 # Words of the command line that say where and how fast a run ran, and not what it was.
 SILENT = (
     *("hydra", "dirs.", "trainer", "logger", "compute", "batch_size", "dataset.num_workers"),
-    *("pictures", "thumbnails", "searched"),
+    *("pictures", "thumbnails", "search_metric"),
 )
 
 

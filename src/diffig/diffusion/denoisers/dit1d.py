@@ -117,6 +117,7 @@ class Trunk(nn.Module, ABC):
         self.project = nn.Linear(dim, width)
         self.register_buffer("positions", sinusoids(torch.arange(length), width), persistent=False)
         self.time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        # `law` is its name in weights files.
         self.law = (
             nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width)) if concentration_input else None
         )

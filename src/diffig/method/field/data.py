@@ -17,6 +17,7 @@ from diffig.method.field.space import FieldSpace
 from diffig.paths.basis import PixelBasis
 from diffig.paths.schedule import Schedule
 from diffig.paths.stick_breaking import StickBreakingPath
+from diffig.renamed import old_arguments
 
 
 class FieldSet(Dataset[PathBatch]):
@@ -27,7 +28,7 @@ class FieldSet(Dataset[PathBatch]):
         size: int,
         seed: int,
         split: str,
-        n_knots: int,
+        n_segments: int,
         grid: Sequence[int],
         concentration: Sequence[float],
         cell_sizes: Sequence[int],
@@ -35,7 +36,7 @@ class FieldSet(Dataset[PathBatch]):
     ) -> None:
         self.size, self.first = size, first
         self.seed, self.split = seed, split
-        self.space = FieldSpace(PixelBasis(), Schedule("together"), n_knots, (grid[0], grid[1]))
+        self.space = FieldSpace(PixelBasis(), Schedule("together"), n_segments, (grid[0], grid[1]))
         self.cell_sizes, self.concentration = list(cell_sizes), tuple(concentration)
 
     def __len__(self) -> int:
@@ -47,8 +48,8 @@ class FieldSet(Dataset[PathBatch]):
         low, high = self.concentration
         concentration = float(low * (high / low) ** rng.random())
         cell_size = int(rng.choice(self.cell_sizes))
-        law = StickBreakingPath(self.space.n_knots, concentration, cell_size, "shared")
-        progress = torch.from_numpy(law.progress(rng, 1, *self.space.grid)[:, 0])
+        distribution = StickBreakingPath(self.space.n_segments, concentration, cell_size, "shared")
+        progress = torch.from_numpy(distribution.progress(rng, 1, *self.space.grid)[:, 0])
         given = torch.tensor(concentration)
         field = self.space.encode(progress, given)
         noise, time = noising(self.seed, self.split, counter, tuple(field.shape))
@@ -62,11 +63,12 @@ class FieldSet(Dataset[PathBatch]):
         }
 
 
+@old_arguments(n_knots="n_segments")
 class FieldDataModule(LightningDataModule):
     """Batches of whitened fields with the parameters of the distribution they come from.
 
     Args:
-        n_knots, grid: of the fields.
+        n_segments, grid: of the fields.
         concentration: range of `a`, drawn log-uniformly.
         cell_sizes: sides of the squares that share one process; the grid of cells is shifted at random.
         samples: fields of one epoch; none is drawn twice.
@@ -77,7 +79,7 @@ class FieldDataModule(LightningDataModule):
 
     def __init__(
         self,
-        n_knots: int = 16,
+        n_segments: int = 16,
         grid: Sequence[int] = (8, 8),
         concentration: Sequence[float] = (1.0, 100.0),
         cell_sizes: Sequence[int] = (1, 2, 4, 8),
@@ -88,19 +90,19 @@ class FieldDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.law = {"n_knots": n_knots, "grid": list(grid), "concentration": list(concentration)}
-        self.law["cell_sizes"] = list(cell_sizes)
+        self.distribution = {"n_segments": n_segments, "grid": list(grid), "concentration": list(concentration)}
+        self.distribution["cell_sizes"] = list(cell_sizes)
         self.samples = check_at_least(samples, 1, "data.samples", "fields of one epoch")
         self.val_samples = check_at_least(val_samples, 2, "data.val_samples", "fields of the validation")
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
 
     def _set(self, size: int, split: str, first: int = 0) -> FieldSet:
-        return FieldSet(size, self.seed, split, first=first, **self.law)  # type: ignore[arg-type]
+        return FieldSet(size, self.seed, split, first=first, **self.distribution)  # type: ignore[arg-type]
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the exported prior tells about what it was trained on."""
-        return {**self.law, "seed": self.seed}
+        return {**self.distribution, "seed": self.seed}
 
     def train_dataloader(self) -> DataLoader[PathBatch]:
         """Return the loader of the next fields; the trainer asks anew for every epoch and after a resume."""

@@ -13,7 +13,7 @@ from diffig.method.field.space import FieldSpace
 from diffig.method.guidance.guidance import Guidance
 from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.method.sampled_path import SampledPath
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.paths.path import AlphaPath, blend
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -42,27 +42,17 @@ class FieldPath(SampledPath):
         cell_size: int = 2,
         learned: LearnedGuidance | None = None,
     ) -> None:
-        super().__init__(space.n_knots, prior, learned, sample_steps, concentration)
+        super().__init__(space.n_segments, prior, learned, sample_steps, concentration)
         self.space, self.prior, self.guidance, self.cell_size = space, prior, guidance or Guidance(), cell_size
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-        region: Tensor | None = None,
-    ) -> AlphaPath:
+    def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams, region: Tensor | None = None) -> AlphaPath:
         """Return sampled paths of batch `B * n_paths`.
 
         Args:
-            images, baselines, targets, score, n_paths, generator: as in `PathGenerator.generate`.
+            batch, n_paths, streams: as in `PathGenerator._generate`.
             region: `(B, 1, H, W)` mask for the energy `region`.
         """
-        streams = generator or Streams.default(len(images))
+        images, baselines, targets, score = batch
         noise = streams.normal(self.space.shape, n_paths, "field").to(images)
         concentration = self.concentrations(streams, len(images), n_paths, images)
         images, baselines, targets = (candidates(tensor, n_paths) for tensor in (images, baselines, targets))
@@ -71,8 +61,8 @@ class FieldPath(SampledPath):
 
         sequences = FieldSequence(self.space)
         ends = (sequences.encode(baselines), sequences.encode(images)) if self.learned.active else None
-        levels = self.prior.noise.grid(self.sample_steps, images)
-        alphas, sigmas = self.prior.noise(levels)
+        levels = self.prior.noise_schedule.grid(self.sample_steps, images)
+        alphas, sigmas = self.prior.noise_schedule(levels)
 
         def climb(field: Tensor, time: Tensor) -> Tensor:
             assert ends is not None
@@ -91,7 +81,7 @@ class FieldPath(SampledPath):
         def energies(field: Tensor, step: int) -> Tensor:
             if not self.guidance.acts(step, self.sample_steps):
                 return torch.zeros_like(field)
-            width = max(1, score.chunk_size // self.guidance.nodes)
+            width = max(1, score.chunk_size // self.guidance.gradients)
             parts = []
             for rows in torch.arange(len(field), device=field.device).split(width):
                 given = images[rows], baselines[rows], components[rows], targets[rows]

@@ -14,18 +14,20 @@ from diffig.diffusion.noise import NoiseSchedule, Prediction
 from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
 from diffig.diffusion.sampler import Push, Shift, ddim
 from diffig.method.field.moments import moment_errors
+from diffig.renamed import old_arguments
 
 SHIPPED = str(files("diffig.method.field") / "prior.safetensors")
 
 
+@old_arguments(noise="noise_schedule")
 class FieldPrior(PathPrior):
     """Samples whitened fields `(N, T - 1, h, w)` of the stick-breaking distribution.
 
     Args:
         denoiser: predicts from `(noisy, times, concentration, cell_size)`.
         prediction: `v` or `epsilon`.
-        noise: the schedule. Fields whose cells share one process keep their signal at noise levels where single
-            places have lost theirs, hence the shift of 2.
+        noise_schedule: of the training. Fields whose cells share one process keep their signal at noise levels where
+            single places have lost theirs, hence the shift of 2.
         facts: what the file should tell about the training (concentrations, cells, steps).
     """
 
@@ -35,14 +37,14 @@ class FieldPrior(PathPrior):
         self,
         denoiser: nn.Module,
         prediction: Prediction = "v",
-        noise: NoiseSchedule | None = None,
+        noise_schedule: NoiseSchedule | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(denoiser, prediction, noise or NoiseSchedule(shift=2.0), facts)
+        super().__init__(denoiser, prediction, noise_schedule or NoiseSchedule(shift=2.0), facts)
 
     @property
-    def n_knots(self) -> int:
-        """Knots `T` of the fields it was trained on."""
+    def n_segments(self) -> int:
+        """Segments `T` of the fields it was trained on."""
         return int(self.denoiser.config["n_knots"])  # type: ignore[index]
 
     def arguments(self, batch: PathBatch) -> tuple[Tensor, ...]:
@@ -72,12 +74,12 @@ class FieldPrior(PathPrior):
         """
         lead = noise.shape[:-3]
         fold = int(torch.tensor(lead[1:]).prod()) if len(lead) > 1 else 1
-        laws = concentration.to(noise).repeat_interleave(fold), cell_size.to(noise).repeat_interleave(fold)
+        asked = concentration.to(noise).repeat_interleave(fold), cell_size.to(noise).repeat_interleave(fold)
 
         def denoise(noisy: Tensor, time: Tensor) -> Tensor:
-            return self.clean(noisy.reshape(-1, *noise.shape[-3:]), time, *laws).view(noise.shape)
+            return self.clean(noisy.reshape(-1, *noise.shape[-3:]), time, *asked).view(noise.shape)
 
-        return ddim(noise, denoise, self.noise, n_steps, shift, push)
+        return ddim(noise, denoise, self.noise_schedule, n_steps, shift, push)
 
     @classmethod
     def load(cls, path: str | FilePath | None = None) -> FieldPrior:
@@ -101,7 +103,7 @@ def _load(path: str) -> FieldPrior:
         if about.get("kind", cls := FieldPrior.__name__) != cls:
             raise KeyError(f"it holds a {about['kind']}")
         with torch.random.fork_rng(devices=[]):  # weights that are drawn only to be replaced
-            denoiser = FieldUNet(**about["denoiser"])
+            denoiser = FieldUNet(n_segments=about["denoiser"].pop("n_knots"), **about["denoiser"])
         denoiser.load_state_dict(weights)
         noise = (
             NoiseSchedule(**about["noise"]) if "noise" in about else NoiseSchedule(shift=about.get("noise_shift", 2.0))

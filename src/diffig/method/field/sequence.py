@@ -17,6 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d, pad
 from diffig.method.field.space import FieldSpace
 from diffig.paths.path import AlphaPath
 from diffig.paths.stick_breaking import StickBreakingPath
+from diffig.renamed import old_attribute
 
 
 class FieldSequence:
@@ -33,8 +34,10 @@ class FieldSequence:
     def __init__(self, field: FieldSpace | None = None, concentration: float = 1.0, cell_size: int = 2) -> None:
         self.field = field or FieldSpace()
         self.concentration, self.cell_size = float(concentration), int(cell_size)
-        self.n_knots = self.field.n_knots
+        self.n_segments = self.field.n_segments
         self.autoencoder = None  # nothing is encoded
+
+    n_knots = old_attribute("n_knots", "n_segments")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -82,9 +85,9 @@ class FieldSequence:
                 f"concentration={concentration:g} was drawn and these sequences are decoded with "
                 f"{self.concentration:g}; set latents.concentration to [{self.concentration:g}, {self.concentration:g}]"
             )
-        law = StickBreakingPath(self.n_knots, concentration, self.cell_size)
+        distribution = StickBreakingPath(self.n_segments, concentration, self.cell_size)
         bands, _, height, width = self.field.shape
-        progress = torch.from_numpy(law.progress(rng, bands, height, width)).transpose(0, 1)
+        progress = torch.from_numpy(distribution.progress(rng, bands, height, width)).transpose(0, 1)
         field = self.field.encode(progress, torch.full((bands,), concentration))
         return self.join(field[None].to(start), start[None], end[None])[0]
 

@@ -16,15 +16,17 @@ from diffig.checks import check_at_least
 from diffig.paths.basis import Basis, LaplacianBasis
 from diffig.paths.path import AlphaPath
 from diffig.paths.schedule import Schedule
+from diffig.renamed import old_arguments, old_attribute
 
 
+@old_arguments(n_knots="n_segments")
 class FieldSpace:
     """Monotone fields of progress and their whitened residual to the straight line.
 
     Args:
         basis: the linear coordinates of the difference image.
         schedule: when each band moves.
-        n_knots: `T`, intervals of a band's own clock.
+        n_segments: `T`, intervals of a band's own clock.
         grid: `(h, w)` of the field; it is enlarged to the image.
     """
 
@@ -32,21 +34,23 @@ class FieldSpace:
         self,
         basis: Basis | None = None,
         schedule: Schedule | None = None,
-        n_knots: int = 16,
+        n_segments: int = 16,
         grid: tuple[int, int] = (8, 8),
     ) -> None:
         self.basis = basis or LaplacianBasis()
         self.schedule = schedule or Schedule()
-        self.n_knots = check_at_least(n_knots, 2, "n_knots", "one interval leaves nothing to generate")
+        self.n_segments = check_at_least(n_segments, 2, "n_segments", "one interval leaves nothing to generate")
         self.grid = (int(grid[0]), int(grid[1]))
         starts, ends = self.schedule.windows(self.basis.n_bands)
         # Enough points that every band has its own knots' resolution inside its window.
-        self.n_segments = max(self.n_knots, round(self.n_knots / float((ends - starts).min())))
+        self.path_segments = max(self.n_segments, round(self.n_segments / float((ends - starts).min())))
+
+    n_knots = old_attribute("n_knots", "n_segments")
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape `(bands, T - 1, h, w)` of one whitened field."""
-        return (self.basis.n_bands, self.n_knots - 1, *self.grid)
+        return (self.basis.n_bands, self.n_segments - 1, *self.grid)
 
     def encode(self, progress: Tensor, concentration: Tensor) -> Tensor:
         """Return the whitened residual `(..., T - 1, h, w)` of progress `(..., T + 1, h, w)`.
@@ -73,8 +77,8 @@ class FieldSpace:
 
     def alpha(self, progress: Tensor, times: Tensor) -> Tensor:
         """Return `alpha` `(B, n, bands, h, w)` at `n` path times in [0, 1] of progress `(B, bands, T + 1, h, w)`."""
-        clock = self.schedule.clock(times, self.basis.n_bands).T * self.n_knots  # (bands, len(times))
-        lower = clock.floor().clamp(max=self.n_knots - 1)
+        clock = self.schedule.clock(times, self.basis.n_bands).T * self.n_segments  # (bands, len(times))
+        lower = clock.floor().clamp(max=self.n_segments - 1)
         band = torch.arange(self.basis.n_bands, device=progress.device)[:, None]
         below, above = progress[:, band, lower.long()], progress[:, band, lower.long() + 1]
         return torch.lerp(below, above, (clock - lower)[None, :, :, None, None]).transpose(1, 2)
@@ -84,7 +88,7 @@ class FieldSpace:
 
         `components` `(B, bands, C, H, W)` saves splitting the difference once more where it is known.
         """
-        times = torch.linspace(0, 1, self.n_segments + 1, device=images.device, dtype=images.dtype)
+        times = torch.linspace(0, 1, self.path_segments + 1, device=images.device, dtype=images.dtype)
         alpha = self.alpha(progress, times).clone()
         alpha[:, -1] = 1  # a window may end a rounding error after the path
         parts = self.basis.components(images - baselines) if components is None else components
@@ -92,7 +96,7 @@ class FieldSpace:
 
     def _law(self, like: Tensor, concentration: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The mean at the inner knots, the Cholesky factor of the bridge's covariance, and `sqrt(1 + a)`."""
-        knots = torch.arange(1, self.n_knots, device=like.device, dtype=torch.float64) / self.n_knots
+        knots = torch.arange(1, self.n_segments, device=like.device, dtype=torch.float64) / self.n_segments
         bridge = torch.minimum(knots[:, None], knots) * (1 - torch.maximum(knots[:, None], knots))
         factor = torch.linalg.cholesky(bridge).to(like.dtype)
         concentration = concentration.to(like)

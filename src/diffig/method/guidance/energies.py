@@ -44,7 +44,7 @@ def faithfulness(view: PathView) -> Tensor:
     return (view.values + change).mean(1)
 
 
-def waste(view: PathView) -> Tensor:
+def absolute_mass(view: PathView) -> Tensor:
     """Return minus the logarithm of the attribution mass spent, `-log sum_k |g_k dP_k|`, `(N,)`."""
     return -(view.products.abs().flatten(1).sum(1) + 1e-12).log()
 
@@ -77,12 +77,12 @@ def region(view: PathView) -> Tensor:
 
 ENERGIES: dict[str, Callable[[PathView], Tensor]] = {
     "faithfulness": faithfulness,
-    "waste": waste,
+    "absolute_mass": absolute_mass,
     "complexity": complexity,
     "smoothness": smoothness,
     "region": region,
 }
-NEEDS_GRADIENTS = ("faithfulness", "waste", "complexity")
+NEEDS_GRADIENTS = ("faithfulness", "absolute_mass", "complexity")
 
 
 def direction(energy: Tensor, field: Tensor) -> Tensor:

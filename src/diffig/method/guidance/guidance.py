@@ -11,45 +11,47 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from diffig.checks import check_at_least, check_choice
-from diffig.integration.retention import Fill, Unit
+from diffig.integration.soft_insertion_deletion import Fill, Unit
 from diffig.method.guidance.energies import ENERGIES, NEEDS_GRADIENTS, PathView, direction
+from diffig.renamed import old_arguments, old_attribute
 from diffig.scores import ScoreFunction
 
 Kept = Literal["mean", "consensus", "best_mixture"]
 
 
+@old_arguments(waste="absolute_mass", nodes="gradients")
 class Guidance:
     """How sampled paths are bent towards what the user wants.
 
     Two means, both at inference time. *Energies* shift the predicted clean field at each denoising step; a strength is
     the root mean square shift in standard deviations of the stick-breaking distribution, 0 turns an energy off, a
     negative one asks for the opposite. *Proposals* are samples of one path, of which is kept what they agree on, their
-    mean, or the mixture with the best retention: DiffIG's faithfulness as a criterion instead of a trained network, for
-    forward passes only.
+    mean, or the mixture of the best soft insertion minus deletion: DiffIG's faithfulness as a criterion instead of a
+    trained network, for forward passes only.
 
     Args:
         faithfulness: mean score along the path.
-        waste: less attribution mass spent.
+        absolute_mass: less attribution mass on the way, of either sign.
         complexity: less entropy of |A|.
         smoothness: less total variation of the field.
         region: the user's mask moves first (negative: last).
-        nodes: classifier gradients for each path and denoising step; `waste` and `complexity` need 2.
+        gradients: classifier gradients for each path and denoising step; `absolute_mass` and `complexity` need 2.
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
         keep: what is kept of them: their `mean`, their `consensus` (see `aggregate`), or the
             `best_mixture`, which is judged.
         units: features removed when attributions are judged, `element` and/or `pixel`.
-        fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `retention`.
+        fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `soft_insertion_deletion`.
     """
 
     def __init__(
         self,
         faithfulness: float = 0.0,
-        waste: float = 0.0,
+        absolute_mass: float = 0.0,
         complexity: float = 0.0,
         smoothness: float = 0.0,
         region: float = 0.0,
-        nodes: int = 2,
+        gradients: int = 2,
         start: float = 0.0,
         stop: float = 0.5,
         proposals: int = 1,
@@ -59,7 +61,7 @@ class Guidance:
     ) -> None:
         strengths = {
             "faithfulness": faithfulness,
-            "waste": waste,
+            "absolute_mass": absolute_mass,
             "complexity": complexity,
             "smoothness": smoothness,
             "region": region,
@@ -69,19 +71,24 @@ class Guidance:
                 raise ValueError(f"guidance.{name}={strength} must be a finite number; 0 turns it off")
         if not 0 <= start < stop <= 1:
             raise ValueError(f"guidance.start={start} and guidance.stop={stop} must satisfy 0 <= start < stop <= 1")
-        if nodes < 2 and (waste or complexity):
+        if gradients < 2 and (absolute_mass or complexity):
             raise ValueError(
-                f"guidance.nodes={nodes} sees one piece, whose waste is fixed; waste and complexity need 2"
+                f"guidance.gradients={gradients} sees one piece, whose mass is fixed; absolute_mass and complexity "
+                "need 2"
             )
         if not units or any(unit not in get_args(Unit) for unit in units):
             raise ValueError(f"guidance.units={list(units)} must name some of {list(get_args(Unit))}")
         self.strengths = {name: float(strength) for name, strength in strengths.items()}
-        self.nodes = check_at_least(nodes, 1, "guidance.nodes", "classifier gradients for each denoising step")
+        self.gradients = check_at_least(
+            gradients, 1, "guidance.gradients", "classifier gradients for each denoising step"
+        )
         self.proposals = check_at_least(proposals, 1, "guidance.proposals", "samples for each path; 1 judges nothing")
         check_choice(fill, Fill, "guidance.fill")
         check_choice(keep, Kept, "guidance.keep")
         self.keep: Kept = keep
         self.start, self.stop, self.units, self.fill = start, stop, tuple(units), fill
+
+    nodes = old_attribute("nodes", "gradients")
 
     @property
     def active(self) -> dict[str, float]:
@@ -100,7 +107,7 @@ class Guidance:
     def backward_images(self, n_steps: int) -> int:
         """Return the backward images that `n_steps` denoising steps cost for each sample."""
         acting = sum(self.acts(step, n_steps) for step in range(n_steps))
-        return acting * self.nodes if self.needs_gradients else 0
+        return acting * self.gradients if self.needs_gradients else 0
 
     def view(
         self,
@@ -124,13 +131,13 @@ class Guidance:
             region: `(N, 1, H, W)` mask in [0, 1].
         """
         where = (0.5 + step * 0.6180339887) % 1
-        pieces = torch.arange(self.nodes + 1, device=progress.device, dtype=progress.dtype)
-        places = torch.cat([pieces, pieces[:-1] + where]) * (length / self.nodes)
-        points, nodes = at(places.expand(len(progress), -1)).split([self.nodes + 1, self.nodes], 1)
+        pieces = torch.arange(self.gradients + 1, device=progress.device, dtype=progress.dtype)
+        places = torch.cat([pieces, pieces[:-1] + where]) * (length / self.gradients)
+        points, nodes = at(places.expand(len(progress), -1)).split([self.gradients + 1, self.gradients], 1)
         if self.needs_gradients:
             asked = nodes.detach().flatten(0, 1)
-            values, gradients = score.value_and_grad(asked, targets.repeat_interleave(self.nodes))
-            values, gradients = values.view(-1, self.nodes), gradients.view_as(nodes)
+            values, gradients = score.value_and_grad(asked, targets.repeat_interleave(self.gradients))
+            values, gradients = values.view(-1, self.gradients), gradients.view_as(nodes)
         else:
             values, gradients = nodes.new_zeros(nodes.shape[:2]), torch.zeros_like(nodes)
         mask = (

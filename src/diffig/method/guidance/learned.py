@@ -12,11 +12,13 @@ from diffig.checks import check_choice
 from diffig.diffusion.denoisers.dit1d import DiT1DRegressor
 from diffig.diffusion.noise import NoiseSchedule
 from diffig.diffusion.prior import read_weights, write_weights
+from diffig.renamed import old_arguments, old_attribute
 
 Quantity = Literal["faithfulness", "complexity"]
 ADVICE = "train one with `diffig-train module=path_score module.quantity={quantity}`"
 
 
+@old_arguments(schedule="noise_schedule")
 class PathScore(nn.Module):
     """Predicts one quantity of the clean path from a noisy one, in standard deviations of its training labels.
 
@@ -27,7 +29,7 @@ class PathScore(nn.Module):
         regressor: predicts `(N,)` from noisy paths `(N, L, d)` and times `(N,)`; its `config` builds it again.
         quantity: `faithfulness` (higher is better) or `complexity` (entropy of |A| in nats).
         mean, std: of the training labels; `mean + std * prediction` is in the quantity's own unit.
-        schedule: of the noise it was trained on.
+        noise_schedule: of its training.
         space: facts of the space that the paths live in.
         facts: what the file should tell about labels and training.
         chunk_size: paths whose gradient is taken at a time; memory follows it.
@@ -39,7 +41,7 @@ class PathScore(nn.Module):
         quantity: Quantity = "faithfulness",
         mean: float = 0.0,
         std: float = 1.0,
-        schedule: NoiseSchedule | None = None,
+        noise_schedule: NoiseSchedule | None = None,
         space: dict[str, Any] | None = None,
         facts: dict[str, Any] | None = None,
         chunk_size: int = 256,
@@ -50,8 +52,10 @@ class PathScore(nn.Module):
             raise ValueError(f"std={std} of {quantity} must be positive; labels that are all alike teach nothing")
         self.regressor, self.quantity = regressor, quantity
         self.mean, self.std = float(mean), float(std)
-        self.schedule = NoiseSchedule() if schedule is None else schedule
+        self.noise_schedule = NoiseSchedule() if noise_schedule is None else noise_schedule
         self.space, self.facts, self.chunk_size = dict(space or {}), dict(facts or {}), chunk_size
+
+    schedule = old_attribute("schedule", "noise_schedule")
 
     def forward(self, noisy: Tensor, times: Tensor) -> Tensor:
         """Return standardised predictions `(N,)` for noisy paths `(N, L, d)` at times `(N,)`."""
@@ -79,7 +83,7 @@ class PathScore(nn.Module):
             "quantity": self.quantity,
             "mean": self.mean,
             "std": self.std,
-            "schedule": self.schedule.config,
+            "schedule": self.noise_schedule.config,
             "space": self.space,
             "facts": self.facts,
         }

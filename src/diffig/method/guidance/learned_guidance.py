@@ -71,13 +71,13 @@ class LearnedGuidance:
         """Whether it moves the predicted clean path."""
         return self.active and self.form == "epsilon"
 
-    def check_noise(self, noise: NoiseSchedule) -> None:
-        """Raise ValueError where a network was trained on another noise schedule than `noise`."""
+    def check_noise(self, noise_schedule: NoiseSchedule) -> None:
+        """Raise ValueError where a network was trained on another noise schedule than `noise_schedule`."""
         for _, score in self.terms:
-            if score.schedule.config != noise.config:
+            if score.noise_schedule.config != noise_schedule.config:
                 raise ValueError(
-                    f"the network for {score.quantity} was trained on the noise {score.schedule.config} and the path "
-                    f"model on {noise.config}; train it with the same module.schedule"
+                    f"the network for {score.quantity} was trained on the noise {score.noise_schedule.config} and the "
+                    f"path model on {noise_schedule.config}; train it with the same module.noise_schedule"
                 )
 
     def gradient(self, noisy: Tensor, time: Tensor) -> Tensor:

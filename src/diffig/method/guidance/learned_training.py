@@ -17,10 +17,12 @@ from diffig.diffusion.prior import PathBatch
 from diffig.io import write_json, write_tensors
 from diffig.method.guidance.learned import PathScore, Quantity
 from diffig.optimisation import adamw_with_cosine
+from diffig.renamed import old_arguments
 
 TIMES = (0.0, 0.25, 0.5, 0.75)  # noise times that validation looks at
 
 
+@old_arguments(schedule="noise_schedule", lr="learning_rate")
 class PathScoreTraining(LightningModule):
     """Learns `J(gamma^0)` from `gamma^t` by squared error (Kim, Lee and Choi 2026). It draws nothing itself.
 
@@ -29,10 +31,10 @@ class PathScoreTraining(LightningModule):
 
     Args:
         length, dim: points and coordinates of the sequences.
-        schedule: of the noise, the one that the prior to be guided has; None takes that of a new latent prior.
+        noise_schedule: the one that the prior to be guided has; None takes that of a new latent prior.
         quantity: `faithfulness` or `complexity`.
         size, width, depth, heads: of the `DiT1DRegressor`.
-        lr, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
+        learning_rate, weight_decay: of AdamW; the rate warms up for `warmup` steps and falls along a cosine to 0.
         compile: compile the regressor in place (its keys stay as they are).
         centre: what the data module was told, see `ScoredPathData`.
     """
@@ -41,24 +43,24 @@ class PathScoreTraining(LightningModule):
         self,
         length: int,
         dim: int,
-        schedule: NoiseSchedule | None = None,
+        noise_schedule: NoiseSchedule | None = None,
         quantity: Quantity = "faithfulness",
         size: str = "tiny",
         width: int | None = None,
         depth: int | None = None,
         heads: int | None = None,
-        lr: float = 2e-4,
+        learning_rate: float = 2e-4,
         weight_decay: float = 1e-4,
         warmup: int = 50,
         compile: bool = False,
         centre: bool = False,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["schedule"])
+        self.save_hyperparameters(ignore=["noise_schedule"])
         regressor = DiT1DRegressor(length, dim, size, width, depth, heads)
         self.centre = centre
-        self.path_score = PathScore(regressor, quantity, schedule=schedule or NoiseSchedule(levels=100))
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.path_score = PathScore(regressor, quantity, noise_schedule=noise_schedule or NoiseSchedule(levels=100))
+        self.learning_rate, self.weight_decay, self.warmup = learning_rate, weight_decay, warmup
         self._seen: list[tuple[Tensor, ...]] = []
         if compile:
             regressor.compile()
@@ -86,7 +88,7 @@ class PathScoreTraining(LightningModule):
     def noisy(self, batch: PathBatch, times: Tensor) -> Tensor:
         """Return the batch's paths `(B, T + 1, d)` at noise levels `times` `(B,)`; both ends stay clean."""
         clean, noise = batch["clean"], batch["noise"]
-        alpha, sigma = (level[:, None, None] for level in self.path_score.schedule(times))
+        alpha, sigma = (level[:, None, None] for level in self.path_score.noise_schedule(times))
         inner = (alpha * clean + sigma * noise)[:, 1:-1]
         return torch.cat([clean[:, :1], inner, clean[:, -1:]], 1)
 
@@ -96,7 +98,7 @@ class PathScoreTraining(LightningModule):
 
     def training_step(self, batch: PathBatch, batch_index: int) -> Tensor:
         """Return the squared error of one batch."""
-        times = self.path_score.schedule.training_times(batch["time"])
+        times = self.path_score.noise_schedule.training_times(batch["time"])
         loss = mse_loss(self.path_score(self.noisy(batch, times), times), self.wanted(batch))
         self.log("train/loss", loss, prog_bar=True)
         return loss
@@ -149,7 +151,9 @@ class PathScoreTraining(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW with a linear warm-up and a cosine to 0 over the trainer's steps."""
-        return adamw_with_cosine(self.path_score.parameters(), self.trainer, self.lr, self.weight_decay, self.warmup)
+        return adamw_with_cosine(
+            self.path_score.parameters(), self.trainer, self.learning_rate, self.weight_decay, self.warmup
+        )
 
     def export(self, output: str | FilePath, facts: dict[str, Any] | None = None) -> None:
         """Write `path_score.safetensors` into the folder `output`; `facts` join what is known of the labels."""

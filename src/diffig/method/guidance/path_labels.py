@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from diffig.checks import check_at_least, check_choice
 from diffig.integration.integrate import integrate
-from diffig.integration.retention import RATIOS, retention
+from diffig.integration.soft_insertion_deletion import RATIOS, soft_insertion_deletion
 from diffig.method.guidance.label_manifest import write_manifest
 from diffig.method.guidance.label_settings import digest
 from diffig.method.guidance.label_store import SPLITS, LabelStore, LabelTable, Split
@@ -35,7 +35,7 @@ Target = Literal["label", "prediction"]
 def path_labels(path: Path, targets: Tensor, score: ScoreFunction, steps: int | None = None) -> tuple[Tensor, Tensor]:
     """Return faithfulness and complexity, each `(B,)`, of the attributions that integration along a path gives.
 
-    Faithfulness is soft insertion minus deletion (`retention`), in [-1, 1]; complexity the entropy of |A| in nats.
+    Faithfulness is `soft_insertion_deletion`, in [-1, 1]; complexity the entropy of |A| in nats.
 
     Args:
         path: `B` clean paths.
@@ -45,7 +45,7 @@ def path_labels(path: Path, targets: Tensor, score: ScoreFunction, steps: int | 
     """
     attribution = integrate(path, score, targets, "midpoint", steps=steps, nodes="uniform").attribution
     images, baselines = path.images, path.baselines
-    return retention(attribution, images, baselines, targets, score, unit="element"), entropy(
+    return soft_insertion_deletion(attribution, images, baselines, targets, score, unit="element"), entropy(
         attribution.abs().flatten(1)
     )
 
@@ -113,7 +113,7 @@ class PathLabels(LightningModule):
                 "weights": digest(self.classifier.state_dict()),
             },
             "objective": self.score.objective,
-            "steps": self.steps or self.data.space.n_knots,
+            "steps": self.steps or self.data.space.n_segments,
             "target": self.target,
             "ratios": list(RATIOS),
         }

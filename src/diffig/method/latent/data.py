@@ -177,15 +177,20 @@ class LatentPathData(LightningDataModule):
     @property
     def shape(self) -> tuple[int, int]:
         """Points and coordinates `(T + 1, d)` of a sequence."""
-        return self.space.n_knots + 1, self.draws("train").ends.shape[1]
+        return self.space.n_segments + 1, self.draws("train").ends.shape[1]
 
     @property
     def facts(self) -> dict[str, Any]:
         """What an exported prior tells about what it was trained on."""
-        law = {"n_knots": self.space.n_knots, "spacing": self.space.spacing, "concentration": list(self.concentration)}
+        # `n_knots` is the word of label stores, whose mark this is part of: another word would make them other labels.
+        drawn = {
+            "n_knots": self.space.n_segments,
+            "spacing": self.space.spacing,
+            "concentration": list(self.concentration),
+        }
         data = {"dataset": self.dataset.name, "images": len(self.draws("train").ends), "baseline": self.baseline.name}
         field = self.space.facts if isinstance(self.space, FieldSequence) else {}
-        return {**law, **field, **data, "seed": self.seed}
+        return {**drawn, **field, **data, "seed": self.seed}
 
     def train_dataloader(self) -> DataLoader[PathBatch]:
         """Return the loader of the next paths; the trainer asks anew for every epoch and after a resume."""

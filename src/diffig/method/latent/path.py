@@ -13,7 +13,7 @@ from diffig.method.latent.prior import Ends, LatentPrior, Sampler
 from diffig.method.latent.space import LatentSpace
 from diffig.method.sampled_path import SampledPath
 from diffig.paths.decoded import DecodedPath
-from diffig.paths.generator import candidates
+from diffig.paths.generator import ExplainBatch, candidates
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -43,28 +43,20 @@ class LatentPath(SampledPath):
         concentration: float | Sequence[float] = (1.0, 20.0),
         clip: bool = True,
     ) -> None:
-        super().__init__(space.n_knots, prior, learned, sample_steps, concentration)
+        super().__init__(space.n_segments, prior, learned, sample_steps, concentration)
         self.space, self.prior, self.energies = space, prior, energies or Guidance()
         self.sampler, self.clip = sampler, clip
 
-    def generate(
-        self,
-        images: Tensor,
-        baselines: Tensor,
-        targets: Tensor,
-        score: ScoreFunction,
-        *,
-        n_paths: int = 1,
-        generator: Streams | None = None,
-        region: Tensor | None = None,
+    def _generate(
+        self, batch: ExplainBatch, n_paths: int, streams: Streams, region: Tensor | None = None
     ) -> DecodedPath:
         """Return sampled paths of batch `B * n_paths`.
 
         Args:
-            images, baselines, targets, score, n_paths, generator: as in `PathGenerator.generate`.
+            batch, n_paths, streams: as in `PathGenerator._generate`.
             region: `(B, 1, H, W)` mask for the energy `region`.
         """
-        streams = generator or Streams.default(len(images))
+        images, baselines, targets, score = batch
         ends = Ends(*(candidates(self.space.encode(part), n_paths) for part in (baselines, images)))
         expected = int(self.prior.denoiser.config["dim"])  # type: ignore[index]
         if ends.end.shape[1] != expected:
@@ -72,12 +64,12 @@ class LatentPath(SampledPath):
                 f"the autoencoder gives {ends.end.shape[1]} latent numbers for images {tuple(images.shape[1:])}, the "
                 f"prior was trained on {expected}; use the two that were trained together"
             )
-        laws = self.concentrations(streams, len(images), n_paths, ends.end)
-        shape = (self.space.n_knots + 1, expected)
+        concentration = self.concentrations(streams, len(images), n_paths, ends.end)
+        shape = (self.space.n_segments + 1, expected)
         images, baselines, targets = (candidates(part, n_paths) for part in (images, baselines, targets))
         prior = self.prior.to(device=images.device)
-        times = prior.noise.grid(self.sample_steps, ends.end)
-        alphas, sigmas = prior.noise(times)
+        times = prior.noise_schedule.grid(self.sample_steps, ends.end)
+        alphas, sigmas = prior.noise_schedule(times)
 
         def fresh(step: int) -> Tensor:
             return streams.normal(shape, n_paths, f"latent {step}").to(ends.end)
@@ -97,7 +89,7 @@ class LatentPath(SampledPath):
         sequences = prior.sample(
             ends,
             streams.normal(shape, n_paths, "latent").to(ends.end),
-            laws,
+            concentration,
             self.sample_steps,
             sampler=self.sampler,
             fresh=fresh,
@@ -118,7 +110,7 @@ class LatentPath(SampledPath):
         region: Tensor | None,
     ) -> Tensor:
         """What the energies add to clean sequences `(N, T + 1, d)`, a chunk of paths at a time."""
-        width = max(1, score.chunk_size // self.energies.nodes)
+        width = max(1, score.chunk_size // self.energies.gradients)
         repeats = 1 if region is None else len(images) // len(region)
         masks = None if region is None else candidates(region.to(images), repeats)
         parts = []

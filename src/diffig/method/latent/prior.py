@@ -13,6 +13,7 @@ from diffig.diffusion.denoisers.dit1d import DiT1D
 from diffig.diffusion.noise import NoiseSchedule, Prediction
 from diffig.diffusion.prior import PathBatch, PathPrior, read_weights
 from diffig.diffusion.sampler import Fresh, Push, Shift, ddim, ddpm
+from diffig.renamed import old_arguments
 
 Sampler = Literal["ddpm", "ddim"]
 
@@ -33,13 +34,14 @@ class Ends(NamedTuple):
         return torch.minimum(torch.maximum(paths, low.to(paths)), high.to(paths))
 
 
+@old_arguments(noise="noise_schedule")
 class LatentPrior(PathPrior):
     """Samples sequences `(N, T + 1, d)` between given ends.
 
     Args:
         denoiser: a `DiT1D`.
         prediction: `epsilon` (the paper's) or `v`.
-        noise: the schedule; the plain cosine on `M = 100` levels where none is given.
+        noise_schedule: of the training; the plain cosine on `M = 100` levels where none is given.
         facts: what the file should tell (latent shape, concentrations, data, steps).
     """
 
@@ -49,25 +51,26 @@ class LatentPrior(PathPrior):
         self,
         denoiser: nn.Module,
         prediction: Prediction = "epsilon",
-        noise: NoiseSchedule | None = None,
+        noise_schedule: NoiseSchedule | None = None,
         facts: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(denoiser, prediction, noise or NoiseSchedule(levels=100), facts)
+        super().__init__(denoiser, prediction, noise_schedule or NoiseSchedule(levels=100), facts)
 
     @classmethod
+    @old_arguments(noise="noise_schedule")
     def new(
         cls,
         length: int,
         dim: int,
         prediction: Prediction = "epsilon",
-        noise: NoiseSchedule | None = None,
+        noise_schedule: NoiseSchedule | None = None,
         **denoiser: Any,
     ) -> LatentPrior:
         """Return an untrained prior for sequences of `length` points with `dim` coordinates; the rest is `DiT1D`'s."""
-        return cls(DiT1D(length, dim, **denoiser), prediction, noise)
+        return cls(DiT1D(length, dim, **denoiser), prediction, noise_schedule)
 
     @property
-    def n_knots(self) -> int:
+    def n_segments(self) -> int:
         """Segments `T` of the sequences it was trained on."""
         return int(self.denoiser.config["length"]) - 1  # type: ignore[index]
 
@@ -143,10 +146,10 @@ class LatentPrior(PathPrior):
 
         bend, move = shift_held if shift else None, push_held if push else None
         if sampler == "ddim":
-            return ends.hold(ddim(noise, denoise, self.noise, n_steps, bend, move, order=2))
+            return ends.hold(ddim(noise, denoise, self.noise_schedule, n_steps, bend, move, order=2))
         if fresh is None:
             raise ValueError("sampler=ddpm draws noise at each step: pass fresh, or choose sampler=ddim")
-        return ends.hold(ddpm(noise, denoise, self.noise, fresh, n_steps, bend, move))
+        return ends.hold(ddpm(noise, denoise, self.noise_schedule, fresh, n_steps, bend, move))
 
     @classmethod
     def load(cls, path: str | FilePath) -> LatentPrior:

@@ -18,14 +18,16 @@ from diffig.checks import check_at_least
 from diffig.paths.codec import Codec
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.stick_breaking import dirichlet_increments
+from diffig.renamed import old_arguments, old_attribute
 
 
+@old_arguments(n_knots="n_segments")
 class LatentSpace:
     """Sequences of latents and the image paths they stand for.
 
     Args:
         autoencoder: encodes and decodes.
-        n_knots: `T`, segments of a sequence.
+        n_segments: `T`, segments of a sequence.
         spacing: `time`, points at even times of the process, or `arc_length`, moved along the drawn path to even
             distances in latent space.
         ends: how the decoded path meets the exact images, see `DecodedPath`.
@@ -34,15 +36,17 @@ class LatentSpace:
     def __init__(
         self,
         autoencoder: Codec,
-        n_knots: int = 16,
+        n_segments: int = 16,
         spacing: Literal["time", "arc_length"] = "time",
         ends: Ends = "overwrite",
     ) -> None:
         if spacing not in ("time", "arc_length"):
             raise ValueError(f"spacing={spacing!r} is unknown; choose time or arc_length")
         self.autoencoder = autoencoder
-        self.n_knots = check_at_least(n_knots, 2, "n_knots", "one segment leaves nothing to generate")
+        self.n_segments = check_at_least(n_segments, 2, "n_segments", "one segment leaves nothing to generate")
         self.spacing, self.ends = spacing, ends
+
+    n_knots = old_attribute("n_knots", "n_segments")
 
     @torch.no_grad()
     def encode(self, images: Tensor, chunk_size: int = 64) -> Tensor:
@@ -51,7 +55,7 @@ class LatentSpace:
 
     def sequence(self, start: Tensor, end: Tensor, concentration: float, rng: np.random.Generator) -> Tensor:
         """Return one path `(T + 1, d)` drawn from the stick-breaking distribution between `start` and `end` `(d,)`."""
-        masses = np.full(self.n_knots, 1 / self.n_knots)
+        masses = np.full(self.n_segments, 1 / self.n_segments)
         increments = dirichlet_increments(rng, concentration, masses, start.shape)
         progress = torch.from_numpy(increments.cumsum(0).clip(0, 1)).to(start)
         points = torch.cat([start[None], torch.lerp(start, end, progress)])

@@ -1,4 +1,4 @@
-"""The law of stick-breaking paths in its own moments, and its two limits."""
+"""The distribution of stick-breaking paths in its own moments, and its two limits."""
 
 from __future__ import annotations
 
@@ -73,10 +73,12 @@ def test_progress_is_the_same_wherever_one_looks_first():
 def test_a_replayed_path_is_the_one_that_holds_its_field(construction, concentration):
     """Two candidates of two images, at positions in any order, and for each image at others."""
     images, baselines = torch.rand(2, 2, 3, 7, 6, generator=torch.Generator().manual_seed(0))
-    law = StickBreakingPath(16, concentration, cell_size=[1, 3], construction=construction)
+    distribution = StickBreakingPath(16, concentration, cell_size=[1, 3], construction=construction)
     streams = Streams(5, torch.tensor([3, 9]))
-    path = law.generate(images, baselines, torch.tensor([0, 1]), None, n_paths=2, generator=streams)
-    drawn = [law.progress(streams.numpy(image, n, "stick_breaking"), 3, 7, 6) for image in (0, 1) for n in (0, 1)]
+    path = distribution.generate(images, baselines, torch.tensor([0, 1]), None, n_paths=2, streams=streams)
+    drawn = [
+        distribution.progress(streams.numpy(image, n, "stick_breaking"), 3, 7, 6) for image in (0, 1) for n in (0, 1)
+    ]
     held = AlphaPath(*(ends.repeat_interleave(2, 0) for ends in (images, baselines)), torch.from_numpy(np.stack(drawn)))
     assert torch.equal(path.alpha, held.alpha)
     positions = 16 * torch.rand(3, 4, 9, generator=torch.Generator().manual_seed(1))
@@ -95,11 +97,11 @@ def test_intervals_without_mass_get_exactly_nothing(construction):
 @pytest.mark.parametrize("concentration", [0.02, 1.0, 20.0])
 def test_exact_progress_is_a_beta_variable(concentration):
     progress = draws("exact", concentration, EVEN)[:3].sum(0)
-    law = stats.beta(concentration * 3 / 8, concentration * 5 / 8)
-    # What underflows to 0 or rounds to 1 in float64 is an atom of the sample that the continuous law has not.
+    distribution = stats.beta(concentration * 3 / 8, concentration * 5 / 8)
+    # What underflows to 0 or rounds to 1 in float64 is an atom of the sample that the continuous distribution has not.
     inside = np.clip(progress, 1e-15, 1 - 1e-15)
-    distance = stats.kstest(inside, law.cdf).statistic
-    blur = max(law.cdf(1e-14), law.sf(1 - 1e-14))
+    distance = stats.kstest(inside, distribution.cdf).statistic
+    blur = max(distribution.cdf(1e-14), distribution.sf(1 - 1e-14))
     assert distance < 2.0 / math.sqrt(N) + blur
 
 
@@ -109,7 +111,7 @@ def test_both_constructions_are_one_law(concentration):
     broken = draws("truncated", concentration, SKEWED, seed=2)
     for upto in (1, 4, 7):
         assert stats.ks_2samp(exact[:upto].sum(0), broken[:upto].sum(0)).pvalue > 1e-4
-    assert stats.ks_2samp(exact.max(0), broken.max(0)).pvalue > 1e-4  # the joint law too, not only its marginals
+    assert stats.ks_2samp(exact.max(0), broken.max(0)).pvalue > 1e-4  # jointly too, not only its marginals
 
 
 def test_a_stick_cut_early_keeps_its_mean():

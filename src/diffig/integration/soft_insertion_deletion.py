@@ -8,13 +8,14 @@ clipped to [0, 1]. Forward passes only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from diffig.baselines import Blur
 from diffig.credit.footprint import spread
+from diffig.renamed import old_names
 from diffig.scores import ScoreFunction
 
 Unit = Literal["element", "pixel"]
@@ -23,7 +24,7 @@ RATIOS = (0.1, 0.3, 0.5, 0.7, 0.9)
 TIE = 1e-5  # qualities nearer than this differ by rounding, which depends on the batch
 
 
-def retention(
+def soft_insertion_deletion(
     attributions: Tensor,
     images: Tensor,
     baselines: Tensor,
@@ -73,7 +74,7 @@ def _masked(images: Tensor, baselines: Tensor, kept: Tensor, fill: Fill) -> Tens
     return torch.where(kept, images, mean[:, None, None, None])
 
 
-def mean_retention(
+def mean_soft_insertion_deletion(
     attributions: Tensor,
     images: Tensor,
     baselines: Tensor,
@@ -85,10 +86,10 @@ def mean_retention(
     ratios: Sequence[float] = RATIOS,
     whole: Tensor | None = None,
 ) -> Tensor:
-    """Return the retention of each attribution, averaged over `units`, `(B,)`; arguments as in `retention`."""
+    """Return the mean over `units` of `soft_insertion_deletion`, `(B,)`; arguments as there."""
     whole = score.score(images, targets) if whole is None else whole
     given = attributions, images, baselines, targets, score
-    parts = [retention(*given, unit=unit, fill=fill, ratios=ratios, whole=whole) for unit in units]
+    parts = [soft_insertion_deletion(*given, unit=unit, fill=fill, ratios=ratios, whole=whole) for unit in units]
     return torch.stack(parts).mean(0)
 
 
@@ -108,7 +109,7 @@ def best_mixture(
     fill: Fill = "kept_mean",
     ratios: Sequence[float] = RATIOS,
 ) -> tuple[Tensor, Tensor]:
-    """Return the mean over the best of each image's candidates `(B, C, H, W)` and its retention `(B,)`.
+    """Return the mean over the best of each image's candidates `(B, C, H, W)` and its quality `(B,)`.
 
     Greedy selection (Caruana et al. 2004): begin with the best candidate, add the one whose company helps most, stop
     where none helps; of equally good ones the first. A mean of complete attributions is complete.
@@ -116,15 +117,15 @@ def best_mixture(
     Args:
         attributions: `(B, N, C, H, W)`.
         images, baselines: `(B, C, H, W)`.
-        targets, score, fill, ratios: as in `retention`.
-        units: retention is averaged over these.
+        targets, score, fill, ratios: as in `soft_insertion_deletion`.
+        units: the quality, `soft_insertion_deletion`, is averaged over these.
     """
     batch, count = attributions.shape[:2]
     whole = score.score(images, targets)
 
     def judge(mixtures: Tensor, rows: Tensor) -> Tensor:
         given = images[rows], baselines[rows], targets[rows], score
-        return mean_retention(mixtures, *given, units=units, fill=fill, ratios=ratios, whole=whole[rows])
+        return mean_soft_insertion_deletion(mixtures, *given, units=units, fill=fill, ratios=ratios, whole=whole[rows])
 
     joined = torch.zeros(batch, count, dtype=torch.bool, device=images.device)
     growing = torch.ones(batch, dtype=torch.bool, device=images.device)
@@ -162,15 +163,15 @@ def best_footprint(
 ) -> tuple[Tensor, Tensor]:
     """Return each image's attribution `(B, C, H, W)` shared with the neighbourhood that suits it, and its width `(B,)`.
 
-    Of several widths the one with the best retention, of equally good ones the first; one alone is not judged. Sums
+    Of several widths the one of the best quality, of equally good ones the first; one alone is not judged. Sums
     are kept, so that completeness is. Spreading is linear: where the unit is the side, this is the footprint of every
     piece's credit (`diffig.credit.footprint.Footprint`), chosen afterwards.
 
     Args:
         attributions, images, baselines: `(B, C, H, W)`.
         widths: shares of the shorter side; 0 spreads nothing.
-        targets, score, fill, ratios: as in `retention`.
-        units: retention is averaged over these.
+        targets, score, fill, ratios: as in `soft_insertion_deletion`.
+        units: the quality, `soft_insertion_deletion`, is averaged over these.
     """
     count, side = len(widths), min(attributions.shape[-2:])
     shares = attributions.new_tensor(list(widths))
@@ -183,7 +184,7 @@ def best_footprint(
         spreads = spread(attributions[rows, None].expand(-1, count, -1, -1, -1), (shares * side)[None])
         given = images[rows], baselines[rows], targets[rows], whole[rows]
         image, start, target, unchanged = (tensor.repeat_interleave(count, 0) for tensor in given)
-        quality = mean_retention(
+        quality = mean_soft_insertion_deletion(
             *(spreads.flatten(0, 1), image, start, target, score),
             units=units,
             fill=fill,
@@ -194,3 +195,9 @@ def best_footprint(
         found[rows] = spreads[torch.arange(len(rows), device=images.device), first]
         chosen.append(shares[first])
     return found, torch.cat(chosen)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = old_names(
+        __name__, {"retention": soft_insertion_deletion, "mean_retention": mean_soft_insertion_deletion}
+    )
