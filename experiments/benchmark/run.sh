@@ -1,53 +1,74 @@
 #!/usr/bin/env bash
-# The benchmark: every family of methods on many images, and localisation.
-# Usage: run.sh cifar10|cifar10_resnet56|seeds|stability|photos|photos_squeezenet|coco [overrides of every evaluation...]
+# The benchmark on one pair of images and classifier. Usage: run.sh <pair> [overrides of every evaluation...]
+# Pairs: cifar10_resnet20 cifar10_resnet56 photos_mobilenet photos_squeezenet mnist_vit digits_cnn, and coco (localisation).
 # DIFFIG_SHARED_DATA names the folder of data and weights. A part that was killed goes on when it is started again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${DIFFIG_SHARED_DATA:?set it to the folder of data and weights}"
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-part=${1:?give a part: cifar10, cifar10_resnet56, seeds, stability, photos, photos_squeezenet or coco}
+data=$DIFFIG_SHARED_DATA
+pair=${1:?give a pair: cifar10_resnet20, cifar10_resnet56, photos_mobilenet, photos_squeezenet, mnist_vit, digits_cnn or coco}
 shift
-out=outputs/benchmark/$part
-weights() { echo "classifier.checkpoint=$DIFFIG_SHARED_DATA/$1.safetensors"; }
-# What asks each image again is measured apart, on fewer images (stability).
-suite=(metrics=suite '~metrics.metrics.sensitivity' '~metrics.metrics.emprt')
-short=('~metrics.metrics.infidelity' '~metrics.metrics.road' '~metrics.metrics.diffid_signed' '~metrics.metrics.diffid_blur')
-paths=diffig_field,coarse_to_fine,ig,gig,spi,blur_ig,spectral_ig,idgi
-others=lrp,grad_cam,centre_gaussian,random
-more=expected_gradients,agi,ig2,fullgrad,guided_backprop,gradient_x_input,sobel
-report=()
-case $part in
-cifar10) run=(experiment=cifar10 limit=500 "${suite[@]}" "method=$paths,$others,$more") ;;
+overrides=("$@")
+out=outputs/benchmark/$pair
+wide=false relevance=lrp
+case $pair in
+cifar10_resnet20)
+    images=(experiment=cifar10 limit=200 batch_size=50)
+    wide=true # every path method, published and with a credit
+    ;;
 cifar10_resnet56)
-    run=(experiment=cifar10 limit=500 classifier.depth=56 "$(weights cifar10_resnet56)" "${suite[@]}" "${short[@]}"
-        method=diffig_field,coarse_to_fine,ig,gig,idgi,lrp,grad_cam,centre_gaussian)
+    images=(experiment=cifar10 limit=100 batch_size=50 classifier.depth=56
+        "classifier.checkpoint=$data/cifar10_resnet56.safetensors")
     ;;
-seeds) # three seeds of what draws at random, on the images of cifar10; read both folders together
-    run=(experiment=cifar10 limit=500 seed=1,2 method=diffig_field,spi,random)
-    report=("runs=[outputs/benchmark/cifar10,$out]")
-    ;;
-stability)
-    run=(experiment=cifar10 limit=100 metrics=suite '~metrics.metrics.diffid_blur' '~metrics.metrics.infidelity'
-        '~metrics.metrics.road' "method=$paths,$others")
-    report=(headline=sensitivity_max)
-    ;;
-photos) run=(experiment=photos limit=50 "${suite[@]}" "method=$paths,$others,gradient_x_input") ;;
+photos_mobilenet) images=(experiment=photos skip=100 limit=40 batch_size=8) ;;
 photos_squeezenet)
-    run=(experiment=photos limit=50 classifier.name=squeezenet1_0 "$(weights imagenet_squeezenet1_0)" "${suite[@]}"
-        "${short[@]}" method=diffig_field,coarse_to_fine,ig,gig,idgi,blur_ig,lrp,grad_cam,centre_gaussian,random)
+    images=(experiment=photos skip=100 limit=40 batch_size=8 classifier.name=squeezenet1_0
+        "classifier.checkpoint=$data/imagenet_squeezenet1_0.safetensors")
     ;;
+mnist_vit)
+    images=(dataset=mnist "dataset.path=$data" dataset.test_images=mnist_t10k-images-idx3-ubyte
+        dataset.test_labels=mnist_t10k-labels-idx1-ubyte classifier=mnist_vit
+        "classifier.checkpoint=$data/mnist_vit.safetensors" limit=200 batch_size=50)
+    relevance="" # LRP has no rule for attention
+    ;;
+digits_cnn) images=(dataset=digits classifier=small_cnn limit=200 batch_size=50) ;;
 coco)
-    run=(dataset=coco_instances "dataset.path=$DIFFIG_SHARED_DATA/coco_instances.zip" classifier=torchvision
-        classifier.name=mobilenet_v2 "$(weights imagenet_mobilenet_v2)" image_size=160 metrics=localisation
-        target=prediction only_correct=false limit=40 batch_size=8
-        "method=$paths,$others,gradient_x_input,sobel,constant")
-    report=(headline=relevance_mass)
+    images=(dataset=coco_instances "dataset.path=$data/coco_instances.zip" classifier=torchvision
+        classifier.name=mobilenet_v2 "classifier.checkpoint=$data/imagenet_mobilenet_v2.safetensors" image_size=160
+        target=prediction only_correct=false limit=40 batch_size=8)
     ;;
 *)
-    echo "part=$part is unknown; choose cifar10, cifar10_resnet56, seeds, stability, photos, photos_squeezenet or coco" >&2
+    echo "pair=$pair is unknown; choose cifar10_resnet20, cifar10_resnet56, photos_mobilenet, photos_squeezenet, mnist_vit, digits_cnn or coco" >&2
     exit 2
     ;;
 esac
-diffig-evaluate -m "${run[@]}" steps=32 "hydra.sweep.dir=$out" "$@"
-diffig-report "runs=$out" "output=$out/report" reference=ig ${report[@]+"${report[@]}"}
+# What asks each image again (sensitivity, emprt), and what is not in the table.
+suite=(metrics=suite 'metrics.metrics.diffid_blur.readouts=[hard,soft_diff]')
+for metric in sensitivity emprt localisation infidelity diffid_signed diffid_signed_rank_blur diffid_bounds; do
+    suite+=("~metrics.metrics.$metric")
+done
+headline=diffid
+if [ "$pair" = coco ]; then suite=(metrics=localisation) headline=relevance_mass; fi
+
+evaluate() { # evaluate <name> <words...>
+    diffig-evaluate -m "${images[@]}" "${suite[@]}" steps=32 "hydra.sweep.dir=$out/$1" "${@:2}" ${overrides[@]+"${overrides[@]}"}
+}
+widths="footprint=[0,0.01,0.02,0.03,0.045,0.06,0.08,0.1]" # what DiffIG chooses among, for everybody else
+agreeing=(objective=logit credit=agreeing credit.p=2 "$widths")
+proportional=(objective=logit credit=proportional credit.p=2 "$widths")
+
+evaluate default preset=default
+evaluate fast preset=fast steps=16
+evaluate others "method=${relevance:+$relevance,}grad_cam,centre_gaussian,random"
+evaluate credited_schedule method=coarse_to_fine "${agreeing[@]}"
+evaluate credited_straight method=ig,gig "${proportional[@]}"
+evaluate published method=ig,gig,idgi,coarse_to_fine
+if [ -n "$relevance" ]; then evaluate relevance_widths "method=$relevance" "$widths"; fi
+if $wide; then
+    evaluate credited_bands method=blur_ig,spectral_ig "${agreeing[@]}"
+    evaluate credited_walks method=spi n_paths=4 steps=8 aggregation=consensus "${proportional[@]}"
+    evaluate published_more method=spi,blur_ig,spectral_ig,split_ig
+    evaluate others_more method=fullgrad,guided_backprop,gradient_x_input,sobel
+fi
+diffig-report "runs=$out" "output=$out/report" reference=ig "headline=$headline"

@@ -1,0 +1,144 @@
+"""The benchmark's tables and picture, from the rows of every pair that was run.
+
+    python experiments/benchmark/table.py [outputs/benchmark] [experiments/benchmark/results]
+
+For each pair of images and classifier: `means.csv` (each setting's mean of each column, its mean rank and cost) and
+`leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap intervals). For all:
+`standing.csv` (where `diffig_field` stands in each column) and `leads.png`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from diffig.evaluation.rows import read_table
+from diffig.evaluation.statistics import bootstrap_interval
+
+COLUMNS = {
+    "diffid": "DiffID",
+    "diffid_pixel": "per pixel",
+    "diffid_pixel_rank_blur": "equal grain",
+    "diffid_blur": "blur-fill",
+    "insertion_minus_deletion": "RISE",
+    "mas": "MAS",
+    "road_gap": "ROAD",
+    "diffid_pixel_soft_diff_blur": "SRG",
+}
+PAIRS = {
+    "cifar10_resnet20": "CIFAR-10, ResNet-20",
+    "cifar10_resnet56": "CIFAR-10, ResNet-56",
+    "photos_mobilenet": "photographs, MobileNetV2",
+    "photos_squeezenet": "photographs, SqueezeNet",
+    "mnist_vit": "MNIST, ViT",
+    "digits_cnn": "digits, CNN",
+}
+OURS = "diffig_field"
+CREDITED, WIDTHS = " + credit", " + widths"
+
+
+def setting(part: str, method: str) -> str:
+    """Return the name of what a folder of the sweep ran: the method, and what it was given."""
+    if part == "fast":
+        return f"{method} fast"
+    return method + (CREDITED if part.startswith("credited") else WIDTHS if part.endswith("widths") else "")
+
+
+def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return values `(setting, image) x column`, and what an image cost each setting."""
+    values, costs = [], {}
+    for file in sorted(folder.glob("*/*/rows.parquet")):
+        rows = read_table(file)
+        name = setting(file.parts[-3], str(rows["method"].iloc[0]))
+        table = rows.pivot_table(index="image_index", columns="metric", values="value")
+        values.append(table.reindex(columns=list(COLUMNS)).assign(setting=name))
+        costs[name] = rows.groupby("image_index")[["backward_images", "forward_images"]].first().mean()
+    table = pd.concat(values).set_index("setting", append=True).swaplevel().rename(columns=COLUMNS).sort_index()
+    if table["per pixel"].equals(table["DiffID"]):
+        table["per pixel"] = np.nan  # one channel: an element is a pixel, and would count twice
+    return table, pd.DataFrame(costs).T.round(1)
+
+
+def lead(table: pd.DataFrame, other: str, ours: str = OURS) -> dict[str, tuple[float, float, float]]:
+    """Return ours minus the other with its interval, for each column and their mean."""
+    difference = table.loc[ours] - table.loc[other]
+    difference = difference.assign(mean=difference.mean(axis=1)).dropna(axis=1, how="all")
+    return {c: (float(difference[c].mean()), *bootstrap_interval(difference[c])) for c in difference}
+
+
+def standing(leads: dict[str, dict[str, tuple[float, float, float]]], column: str) -> dict[str, object]:
+    """Return who is ahead of ours in a column, and whose lead has an interval without 0."""
+    ahead = {name: found[column] for name, found in leads.items() if found[column][0] < 0}
+    surely = [name for name, (_, _, high) in ahead.items() if high < 0]
+    paths = [name for name in surely if not name.startswith(("lrp", "grad_cam", "fullgrad", "guided_backprop"))]
+    behind = "lrp" in leads and leads["lrp"][column][1] > 0
+    return {
+        "rank": 1 + len(ahead),
+        "above it": ", ".join(surely),
+        "path methods above it": ", ".join(paths),
+        "above lrp": behind if "lrp" in leads else None,
+    }
+
+
+def picture(leads: dict[str, dict[str, dict[str, tuple[float, float, float]]]], file: Path) -> None:
+    """Draw ours minus each rival: a colour for the difference, a dot where its interval holds no 0."""
+    lines = math.ceil(len(leads) / 2)
+    figure, panels = plt.subplots(lines, 2, figsize=(12, 1 + 5 * lines), layout="constrained", squeeze=False)
+    for axes in panels.flat[len(leads) :]:
+        axes.set_axis_off()
+    for axes, (pair, found) in zip(panels.flat, leads.items(), strict=False):
+        axes.set_title(PAIRS[pair])
+        order = sorted(found.keys() - {"random"}, key=lambda name: found[name]["mean"][0])
+        columns = list(found[order[0]])
+        values = np.array([[found[name][column][0] for column in columns] for name in order])
+        drawn = axes.imshow(values, cmap="PuOr", vmin=-0.4, vmax=0.4, aspect="auto")
+        for y, name in enumerate(order):
+            for x, column in enumerate(columns):
+                value, low, high = found[name][column]
+                weight = "bold" if low > 0 or high < 0 else "normal"
+                shade = "white" if abs(value) > 0.27 else "black"
+                text = f"{value:+.2f}".replace("0.", ".")
+                axes.text(x, y, text, ha="center", va="center", fontsize=7, fontweight=weight, color=shade)
+        axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", fontsize=8)
+        axes.set_yticks(range(len(order)), order, fontsize=8)
+    label = f"{OURS} minus the method named at the left; bold: the 95 % interval holds no 0"
+    figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.5, aspect=40, label=label)
+    figure.savefig(file, dpi=110)
+
+
+def main(folder: Path, results: Path) -> None:
+    """Write tables and picture of every pair that has rows."""
+    everything, lines = {}, []
+    for pair in PAIRS:
+        if not any((folder / pair).glob("default/*/rows.parquet")):
+            continue
+        table, costs = read(folder / pair)
+        kept = results / pair
+        kept.mkdir(parents=True, exist_ok=True)
+        means = table.groupby(level=0).mean()
+        ranks = means.rank(ascending=False).mean(axis=1).rename("mean rank")
+        shown = means.assign(mean=means.mean(axis=1)).join(ranks).join(costs).round(4)
+        shown.insert(0, "images", table.groupby(level=0).size())
+        shown.sort_values("mean", ascending=False).to_csv(kept / "means.csv")
+        leads = {name: lead(table, name) for name in means.index if name != OURS}
+        everything[pair] = leads
+        text = {n: {c: f"{v:+.3f} [{lo:+.3f}, {hi:+.3f}]" for c, (v, lo, hi) in f.items()} for n, f in leads.items()}
+        pd.DataFrame(text).T.rename_axis("diffig_field minus").to_csv(kept / "leads.csv")
+        rivals = {name: found for name, found in leads.items() if not name.startswith(OURS)}
+        lines.extend({"pair": pair, "column": column, **standing(rivals, column)} for column in leads["random"])
+    pd.DataFrame(lines).to_csv(results / "standing.csv", index=False)
+    picture(everything, results / "leads.png")
+    print(pd.DataFrame(lines).to_string(index=False))
+
+
+if __name__ == "__main__":
+    given = [Path(word) for word in sys.argv[1:]]
+    main(*given, *[Path("outputs/benchmark"), Path("experiments/benchmark/results")][len(given) :])
