@@ -111,8 +111,8 @@ def check_like(other: Tensor, images: Tensor, name: str) -> None:
 
 
 def check_at_least(value: int, least: int, name: str, meaning: str) -> int:
-    """Return `value` as an int; raise where it is below `least`."""
-    if int(value) != value or value < least:
+    """Return `value` as an int; raise where it is none or below `least`."""
+    if not isinstance(value, numbers.Real) or value % 1 != 0 or value < least:  # an infinite value leaves NaN
         raise ValueError(f"{name}={value} must be a whole number of at least {least}: {meaning}")
     return int(value)
 

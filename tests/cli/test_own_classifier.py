@@ -70,7 +70,9 @@ def test_our_own_keep_all_of_theirs() -> None:
 
 
 def test_what_is_no_classifier_is_told() -> None:
-    with pytest.raises(TypeError, match=r"own_networks.bare returns a Flatten, .* returns diffig.Classifier\(net, mean"):
+    with pytest.raises(
+        TypeError, match=r"own_networks.bare returns a Flatten, .* returns diffig.Classifier\(net, mean"
+    ):
         built("classifier._target_=own_networks.bare")
 
 

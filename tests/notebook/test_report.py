@@ -132,6 +132,7 @@ def test_what_a_notebook_shows_is_short_and_leads_to_the_page(rows: pd.DataFrame
     assert str(tmp_path / "report.html") in shown
     assert made.comparisons[0].headline in html.unescape(shown)
     assert len(shown) < 4000
+    assert len(repr(made)) < 400
 
 
 def test_mistakes_are_told(rows: pd.DataFrame, tmp_path: Path) -> None:

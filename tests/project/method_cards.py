@@ -22,12 +22,12 @@ CARDS, PICTURES = ROOT / "docs" / "cards.md", ROOT / "docs" / "pictures" / "meth
 WORDS = ROOT / "docs" / "cards.yaml"
 HEAD = """# Method cards
 
-Made by `python tests/project/method_cards.py` from configs, classes and `docs/cards.yaml`; a test says when it is out of date.
-[All methods](methods.md) has the same in one table, [Which method when](which_method.md) what was measured.
+Made by `python tests/project/method_cards.py` from configs, classes and `docs/cards.yaml`; a test says when it is out
+of date. [All methods](methods.md) has the same in one table, [Which method when](which_method.md) what was measured.
 
 Pictures: the digit 0 of scikit-learn's, beside its map of a small CNN at the defaults of each method (red for, blue
-against). Generative parts were trained for a minute. **Cost** is for one image at the defaults. In formulas `x` is the image, `x'` the baseline, `a` the
-place on the path, `F` the score.
+against). Generative parts were trained for a minute. **Cost** is for one image at the defaults. In formulas `x` is the
+image, `x'` the baseline, `a` the place on the path, `F` the score.
 
 """
 PLACE, ZOOM, SIDE = 12, 7, 16

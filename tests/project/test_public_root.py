@@ -66,7 +66,8 @@ def test_what_a_type_checker_reads_is_what_python_gives() -> None:
 def test_a_room_can_be_called_whoever_was_first() -> None:
     """It is the module for `import diffig.report as page`, and the function for `diffig.report(rows)`."""
     for first in ("import diffig.report as page", "import diffig; page = diffig.report", "from diffig import report"):
-        script = f"{first}; import diffig, sys; print(diffig.report is sys.modules['diffig.report'], callable(diffig.report))"
+        told = "print(diffig.report is sys.modules['diffig.report'], callable(diffig.report))"
+        script = f"{first}; import diffig, sys; {told}"
         call = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
         assert call.stdout.split() == ["True", "True"], first
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import PathAttributor
 from diffig.baselines import Baseline
+from diffig.checks import check_at_least
 from diffig.credit import Credit, Rule
 from diffig.diffusion.levels import ImageDenoiser
 from diffig.integration.aggregate import Aggregation
@@ -61,7 +62,7 @@ class DDPath(PathAttributor):
     ) -> None:
         path = DenoisingPath(diffusion, sample_steps, exponent, omega, eta)
         spent = path.backward_images
-        if steps <= spent:
+        if check_at_least(steps, 1, "steps", "backward images for each path") <= spent:
             raise ValueError(
                 f"steps={steps} backward images do not pay for the {spent} gradients of the guidance; raise steps, "
                 "lower method.sample_steps, or set method.omega=0"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
-from diffig.checks import check_widths
+from diffig.checks import check_at_least, check_widths
 from diffig.credit import Agreeing, Credit
 from diffig.integration.aggregate import Aggregation
 from diffig.integration.combine import combine
@@ -79,6 +79,7 @@ class FieldDiffIG(RegionalAttributor):
         nodes: Nodes = "score",
     ) -> None:
         guidance = guidance or Guidance(proposals=4, keep="consensus")
+        check_at_least(steps, 1, "steps", "backward images for each path")
         spent = guidance.backward_images(sample_steps)
         share = steps // guidance.proposals  # backward images of one proposal
         if share <= spent:

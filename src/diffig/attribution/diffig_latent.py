@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from diffig.attribution.regional import RegionalAttributor
 from diffig.baselines import Baseline
+from diffig.checks import check_at_least
 from diffig.credit import Credit, Rule
 from diffig.integration.aggregate import Aggregation, aggregate
 from diffig.integration.combine import combine
@@ -78,7 +79,7 @@ class LatentDiffIG(RegionalAttributor):
         loaded = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
         guidance = energies or Guidance()
         spent = guidance.backward_images(sample_steps)
-        if steps <= spent:
+        if check_at_least(steps, 1, "steps", "backward images for each path") <= spent:
             raise ValueError(
                 f"steps={steps} backward images do not pay for the {spent} gradients of the energies; raise steps, or "
                 "lower guidance.gradients, guidance.stop or method.sample_steps"

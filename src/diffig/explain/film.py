@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from diffig.io import whole, write_figure
 from diffig.report.figures.canvas import INK, LINE, MUTED, SERIES
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 
 class Track(NamedTuple):
@@ -62,7 +65,7 @@ def save_film(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str,
         axes[-1].legend(fontsize=7, frameon=False)
     figure.suptitle(title, fontsize=9)
     figure.tight_layout()
-    frames = []
+    frames: list[Picture] = []
     for step, place in enumerate(places):
         for track, picture, mark in zip(tracks, pictures, marks, strict=True):
             picture.set_data(pixels_of(track.images[step]))
@@ -70,9 +73,22 @@ def save_film(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str,
         figure.canvas.draw()
         frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]
     plt.close(figure)
+    frames = _in_few_colours(frames)
     lasting = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [1000]
     with whole(file) as partial:
         frames[0].save(partial, "GIF", save_all=True, append_images=frames[1:], duration=lasting, loop=0, optimize=True)
+
+
+def _in_few_colours(frames: list[Picture], colours: int = 128) -> list[Picture]:
+    """The frames in one palette, without grain, so that what stands still costs nothing."""
+    from PIL import Image
+
+    width, height = frames[0].size
+    sheet = Image.new("RGB", (width, 3 * height))
+    for row, frame in enumerate((frames[0], frames[len(frames) // 2], frames[-1])):
+        sheet.paste(frame, (0, row * height))
+    palette = sheet.quantize(colours)
+    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
 
 
 def save_strip(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str, shown: int = 8) -> None:

@@ -33,6 +33,9 @@ class Report(NamedTuple):
     folder: Path
     sweeps: list[str]
 
+    def __repr__(self) -> str:
+        return f"Report({'; '.join(c.headline for c in self.comparisons)}: {self.html or self.folder})"
+
     def _repr_html_(self) -> str:
         """The verdicts and the way to the page, in a notebook."""
         import re
