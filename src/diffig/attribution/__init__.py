@@ -1,4 +1,4 @@
-"""Every method, one signature; path methods are a path, an integrator and an aggregator."""
+"""Every attribution method, called like Captum's; a path method is a path generator, an integral and an aggregation."""
 
 from diffig.attribution.agi import AdversarialGradientIntegration
 from diffig.attribution.base import Attributor, PathAttributor

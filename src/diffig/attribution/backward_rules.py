@@ -1,4 +1,4 @@
-"""What the way back through a network may be told to do differently at every rectifier.
+"""Backward passes with another rule than the gradient's at every rectifier: guided back-propagation and its kin.
 
 Notation: `z` goes into a rectifier, `a = f(z)` comes out, `R` is the signal that comes back to it. A rule says what is
 left of `R`; `f'(z)` times that goes on. For a ReLU `f'(z)` is 1 where `z > 0`: the rules are then those of the papers.

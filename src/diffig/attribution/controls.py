@@ -1,4 +1,4 @@
-"""Maps that know nothing of the classifier: a metric that ranks them above methods measures something else."""
+"""Controls: maps made without the classifier. A metric that ranks them above methods measures something else."""
 
 from __future__ import annotations
 

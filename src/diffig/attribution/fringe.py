@@ -1,4 +1,4 @@
-"""FRInGe, Fisher-Rao integrated gradients (2026): from the image to where the classifier knows nothing."""
+"""FRInGe, Fisher-Rao integrated gradients (2026): from the image to a prediction that is uniform over classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guided Grad-CAM (Selvaraju et al. 2017): guided back-propagation where Grad-CAM is warm."""
+"""Guided Grad-CAM (Selvaraju et al. 2017): guided back-propagation multiplied by the Grad-CAM map."""
 
 from __future__ import annotations
 

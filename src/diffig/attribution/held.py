@@ -1,4 +1,4 @@
-"""Attributions that somebody else has made, in the place of a method."""
+"""Attributions made elsewhere, handed out as if a method had made them: what `attributions=` evaluates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IDG, integrated decision gradients (Walker, Jha, Chen and Ewetz 2024): gradients where the score makes up its mind.
+"""IDG, integrated decision gradients (Walker, Jha, Chen and Ewetz 2024): gradients weighted by the slope of the score.
 
 Notation: straight line `x(a) = x' + a D`, `D = x - x'`; `N` scores on the even grid `a_k = k h`, `h = 1 / (N - 1)`, and
 `M` gradients. `A = D int grad F(x(a)) (dF / da) da`, whose sum is `int (dF / da)^2 da`.

@@ -1,4 +1,4 @@
-"""Where the places of a layer's output are: behind its channels, before them, or in a row of tokens."""
+"""Where the spatial axes of a layer's output are: behind its channels, before them, or flattened into tokens."""
 
 from __future__ import annotations
 

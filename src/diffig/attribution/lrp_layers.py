@@ -1,4 +1,4 @@
-"""The linear layers of a classifier as relevance propagation meets them: calls, whether a module made them or not."""
+"""The linear layers that relevance propagation finds in a classifier: calls of functions, made by a module or not."""
 
 from __future__ import annotations
 

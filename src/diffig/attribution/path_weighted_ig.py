@@ -1,4 +1,4 @@
-"""Path-weighted Integrated Gradients: not every stretch of the straight line counts alike (2025, arXiv 2509.17491).
+"""Path-weighted Integrated Gradients: gradients on the line weighted by a Beta density (2025, arXiv 2509.17491).
 
 Notation: `A = (x - x') int_0^1 w(a) grad F(x' + a (x - x')) da`. Density form: `w` is the density of `Beta(p, q)`, of
 mean 1, so that `p = q = 1` is Integrated Gradients. Sampled form (2026, arXiv 2604.14338): the baseline itself is

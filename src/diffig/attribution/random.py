@@ -1,4 +1,4 @@
-"""A random map: what every metric should find worthless."""
+"""A random map, the control that every metric should rank last."""
 
 from __future__ import annotations
 

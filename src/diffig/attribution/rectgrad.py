@@ -1,4 +1,4 @@
-"""Rectified gradient (Kim et al. 2019): a signal comes back only through units that matter enough."""
+"""Rectified gradient (Kim et al. 2019): back-propagation only through units of large importance."""
 
 from __future__ import annotations
 

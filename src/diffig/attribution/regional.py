@@ -1,4 +1,4 @@
-"""Path methods that a user can tell where to look first."""
+"""Path methods that take a region: a mask of the pixels that should move first on the path."""
 
 from __future__ import annotations
 

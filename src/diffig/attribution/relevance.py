@@ -1,4 +1,4 @@
-"""How relevance comes back through what a network computes, call by call, whether a module makes the call or not.
+"""Relevance propagated backwards through a network, function call by function call, made by a module or not.
 
 Notation: `R_j` arrives at an output `y_j`. A layer with weights follows its rule. A sum of parts `y = sum_i w_i x_i`
 without parameters hands on `R_i = sum_j x_i w_ij R_j / y_j` (LRP-0, which conserves); an activation, and shifting and

@@ -1,4 +1,4 @@
-"""The ways in which one call hands relevance on, as functions of autograd whose way back is no gradient."""
+"""The rules of relevance for one call, as autograd functions whose backward pass is the rule and no gradient."""
 
 from __future__ import annotations
 

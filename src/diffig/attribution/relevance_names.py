@@ -1,4 +1,4 @@
-"""What the calls of a network are to relevance, by the names that PyTorch's functions and methods have."""
+"""Which rule of relevance each function and method of PyTorch follows, by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The path that a method goes, to be looked at."""
+"""The path that a method integrates along, for plots."""
 
 from __future__ import annotations
 

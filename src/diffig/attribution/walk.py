@@ -1,4 +1,4 @@
-"""What the pieces of a walk give the features, added up while it is walked: no point is kept."""
+"""The attribution of a path that is found step by step, added up while it is found: no point of it is kept."""
 
 from __future__ import annotations
 

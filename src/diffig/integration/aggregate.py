@@ -1,4 +1,4 @@
-"""Many candidate paths, one attribution.
+"""Aggregation: one attribution from those of many candidate paths.
 
 Notation: candidates `A_p`, `p = 1 ... N`, of shape `(B, N, C, H, W)`; every aggregate has shape `(B, C, H, W)`.
 """

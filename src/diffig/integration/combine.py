@@ -1,4 +1,4 @@
-"""One integral for each image from those of its candidate paths."""
+"""The integrals of an image's candidate paths joined into one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A path, cuts and a credit make an attribution, streaming: memory follows the chunk and not the number of pieces.
+"""The integral along a path, summed piece by piece: memory depends on the chunk and not on the number of pieces.
 
 Notation: cuts `0 = s_0 < ... < s_M = T` on a path `P`, pieces `dP_k = P(s_{k+1}) - P(s_k)` with `dF_k` their change of
 the score, and a credit that says what each feature gets of a piece, see `diffig.credit`.

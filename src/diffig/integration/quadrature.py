@@ -1,7 +1,8 @@
-"""Where along a path the gradients are taken: breaks that cut it into pieces.
+"""Quadrature nodes: how a path is cut into pieces, with one gradient each.
 
 A path is straight between two of its points, so pieces should be small where the score bends, whatever the path's own
-clock says. Gradients are dear and forward passes cheap: `score` looks first and then places.
+clock says. Gradients are expensive and forward passes cheap: `nodes=score` first looks where the score changes, and
+puts the gradients there.
 """
 
 from __future__ import annotations

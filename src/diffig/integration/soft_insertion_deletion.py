@@ -1,4 +1,4 @@
-"""DiffIG's faithfulness of an attribution: does what it ranks high keep the score, and what it ranks low not?
+"""Soft insertion minus deletion, DiffIG's faithfulness: the score kept by a map's best pixels, less that without them.
 
 Notation (Kim, Lee and Choi 2026): ratios `r`, `J(A) = mean_r [Conf_ins(r) - Conf_del(r)]`. `ins` keeps the `1 - r`
 highest ranked features, `del` removes the `r` highest; the score of the result is divided by that of the image and

@@ -1,4 +1,4 @@
-"""What both kinds of DiffIG's paths share: a trained prior, steps of sampling, and networks that may steer them."""
+"""What field and latent DiffIG share: a trained prior, sampling steps, and networks that may guide them."""
 
 from __future__ import annotations
 

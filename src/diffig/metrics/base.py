@@ -1,4 +1,4 @@
-"""What a metric says about itself (`MetricInfo`), and the shape that all metrics share."""
+"""The base class of metrics, and what each says about itself (`MetricInfo`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric is given: a batch of images with the attributions to be judged, and the way to ask for more."""
+"""What a metric is given: a batch of images with their attributions, and a function that explains changed ones."""
 
 from __future__ import annotations
 

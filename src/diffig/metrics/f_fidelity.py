@@ -1,4 +1,4 @@
-"""F-Fidelity: removal so gentle, before a judge so used to it, that what counts is what is removed and not that it is.
+"""F-Fidelity: few pixels are removed, and a classifier fine-tuned on such images scores them, so none is unusual.
 
 Notation: `P` pixels, a size `s` of them; `S` the `s` pixels that rank highest, or lowest; `alpha` the share of `S` that
 goes, `beta` the share of the image that may go at all; `y` the explained class, `g` the judge.

@@ -1,4 +1,4 @@
-"""How much information an image holds: what it takes to store it without loss."""
+"""The information in an image, as the bytes of its lossless compression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Magnitude aligned scoring: an insertion or deletion curve, corrected where the map's mass and the response part ways.
+"""Magnitude aligned scoring: an insertion or deletion curve, less a penalty where mass and response differ.
 
 Notation: fractions `k / n`; `p_k` the target's probability on the insertion or deletion curve; `R_k` the response,
 `p_k` scaled so that the reference (blurred or erased) image is 0 and the clean one 1, clipped, and made monotone;

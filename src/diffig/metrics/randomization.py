@@ -1,4 +1,4 @@
-"""Parameter randomisation: an attribution should not outlive what the classifier has learnt."""
+"""Parameter randomisation: an attribution should change when the classifier's weights are re-drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copies of a classifier in which some layers have lost what they learnt."""
+"""Copies of a classifier with some of its layers initialised anew."""
 
 from __future__ import annotations
 

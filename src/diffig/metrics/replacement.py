@@ -1,4 +1,4 @@
-"""What stands in place of removed pixels; where a path starts is another thing (`diffig.baselines`)."""
+"""Fills: what replaces removed pixels. Where a path starts is another matter, see `diffig.baselines`."""
 
 from __future__ import annotations
 

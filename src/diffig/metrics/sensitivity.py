@@ -1,4 +1,4 @@
-"""Sensitivity: how much an attribution changes when its image hardly does, and when only its seed does.
+"""Sensitivity: how much an attribution changes with a small change of its image, and with its seed alone.
 
 Notation: `phi(x, s)` the attribution of image `x` with seed `s`, norms over all its elements.
 """

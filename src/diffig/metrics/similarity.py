@@ -1,4 +1,4 @@
-"""How alike two maps are: rank correlation, structural similarity, and correlation of gradient histograms.
+"""Similarity of two maps: rank correlation, structural similarity, and correlation of gradient histograms.
 
 All take maps `(B, H, W)` of absolute values and return one number `(B,)`, at most 1. Two constant maps are alike (1); a
 constant one and another are not (0).

@@ -1,4 +1,4 @@
-"""Correlation metrics: does the attribution of a random set of cells go with what the score loses without them.
+"""Correlation metrics: over random sets of cells, attribution against the score's loss without them.
 
 Notation: the image is cut into cells; for a set `S` of them, `e = sum of a over S` and `d = f(x) - f(x with S set to
 x')` of the target's logit. Sets are keyed by the image's index.

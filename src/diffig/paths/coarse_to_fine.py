@@ -1,4 +1,4 @@
-"""The hand-made schedule alone: bands move one after another, every place of a band at the same speed."""
+"""Coarse to fine by a fixed schedule: bands move one after another, every pixel of a band at the same speed."""
 
 from __future__ import annotations
 

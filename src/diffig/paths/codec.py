@@ -1,4 +1,4 @@
-"""Autoencoders as path methods use them: images to latents and back, with weights that nobody trains meanwhile."""
+"""Autoencoders as path methods use them: images to latents and back, with frozen weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients on many systems at once; each stops for itself."""
+"""Preconditioned conjugate gradients for a batch of linear systems, each with its own stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A path told in an autoencoder's latent space and decoded where it is looked at."""
+"""A path in an autoencoder's latent space, whose points are decoded when they are asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes paths: the contract of every path generator, and how candidates share a batch."""
+"""The interface of path generators, the batch they are given, and how candidates share one."""
 
 from __future__ import annotations
 

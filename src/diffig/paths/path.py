@@ -1,4 +1,4 @@
-"""Paths from a baseline to an image: geometry only, made lazily so that memory follows what is looked at.
+"""Paths from a baseline to an image: geometry only. Points are computed when asked for, and none is stored.
 
 Notation: `B` images, `T` segments, so `T + 1` points; point 0 is the baseline and point `T` the image, bitwise.
 A *position* is a real number in [0, T]; between two points a path is straight.

@@ -1,4 +1,4 @@
-"""Progress that is drawn again whenever it is looked at: memory follows what is looked at, not the number of points."""
+"""Random progress drawn again from its seed whenever a point is asked for: no point is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a classifier makes of an image before its last linear layer."""
+"""The input of a classifier's last linear layer: its representation of an image."""
 
 from __future__ import annotations
 

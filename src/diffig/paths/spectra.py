@@ -1,4 +1,4 @@
-"""Difference images as many weighted patterns, strongest or coarsest first: singular vectors and cosines.
+"""The difference image as a weighted sum of patterns, singular vectors or cosines, strongest or coarsest first.
 
 Notation: difference `D = sum_j c_j E_j` with patterns `E_j`, and strengths `r_j` in [0, 1] that say when a pattern
 moves: 1 first. For singular vectors `r_j = s_j / s_1`; for cosines 1 minus the frequency's distance from 0.

@@ -1,4 +1,4 @@
-"""How far samples are from the stick-breaking distribution, in its moments.
+"""The error of sampled fields against the moments of the stick-breaking distribution.
 
 Of a whitened field `z`: mean 0; variance 1; no correlation in time; correlation of neighbouring places, the chance
 `(c - 1) / c` that a randomly shifted grid of cells of side `c` puts them into one cell.

@@ -1,1 +1,1 @@
-"""What bends sampled paths: energies, and networks that have learned the quality of a path from labels."""
+"""Guidance of sampled paths: energies, and networks that have learned the quality of a path from labels."""

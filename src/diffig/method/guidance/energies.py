@@ -1,4 +1,4 @@
-"""What guidance wants of a path: one number for each path, higher is better, differentiable in the path.
+"""Energies of guidance: one number for each path, higher is better, differentiable in the path.
 
 Classifier gradients enter as numbers (first order): every energy is a function of where the path goes, of the scores
 `F_k` and gradients `g_k` that were found at its nodes, and of nothing behind them.

@@ -1,4 +1,4 @@
-"""Several energies at once, each with its own strength."""
+"""Guidance of a sampled path: energies with a strength each, and proposals of which the best are kept."""
 
 from __future__ import annotations
 

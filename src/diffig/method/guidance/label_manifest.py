@@ -1,4 +1,4 @@
-"""Labels that are complete: the manifest that says so, and all of a split in one table."""
+"""The manifest, written when all labels of paths are there, and the labels of a split in one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What labels depend on: kept beside them, digested into a mark, told apart in words."""
+"""The settings that labels depend on: stored beside them, hashed, and compared in words where they differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learned guidance: a network that tells from a noisy path how good the clean one is (Kim, Lee and Choi 2026)."""
+"""Learned guidance: a network that predicts from a noisy path how good the clean one is (Kim, Lee and Choi 2026)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DiffIG's guidance: two networks tell which way a noisy path becomes more faithful and less complex.
+"""DiffIG's guidance: the gradients of two networks move a noisy path to more faithfulness and less complexity.
 
 Notation (Kim, Lee and Choi 2026): `J_1` faithfulness and `J_2` complexity of the clean path, both standardised,
 `g = lambda_faith grad J_1 + lambda_comp grad J_2`, global scale `omega`.
