@@ -1,10 +1,10 @@
 """How fast diffig is beside its peers, in one process: ratios of processor time beside what they should be.
 
-    python experiments/speed/ratios.py [--repeats 5] [--output outputs/speed/ratios.csv]
+    python experiments/speed/ratios.py [--repeats 3] [--output outputs/speed/ratios.csv]
 
-Random weights, one thread. Ours and the peer's run in turn, each as often, and a ratio is the median over repeats of the
-two that ran beside each other: what else the machine does then falls on both. Guided IG's peer needs `pip install saliency`
-and is left out without it; of it two images are explained, since it takes one at a time.
+Random weights, one thread. Ours and the peer's run in turn, each as often, and a ratio is the median over repeats of the two
+that ran beside each other: what else the machine does then falls on both. Guided IG's peer needs `pip install saliency` and
+is left out without it; of it two images are explained, since it takes one at a time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def saliency_guided(classifier: torch.nn.Module, images: Tensor, targets: Tensor
     return call
 
 
-def guided(classifier: diffig.Classifier, size: int, batch: int, target: float, steps: int = 50) -> Iterator[Pair]:
+def guided(classifier: diffig.Classifier, size: int, batch: int, target: float, steps: int = 20) -> Iterator[Pair]:
     images, few = torch.rand(batch, 3, size, size), 2
     targets = classifier(images).argmax(1)
     ours = diffig.from_config("gig", ScoreFunction(classifier), [f"steps={steps}"])
@@ -134,16 +134,16 @@ def field(classifier: diffig.Classifier, images: Tensor, targets: Tensor) -> Pai
 def pairs() -> Iterator[Pair]:
     torch.manual_seed(0)
     classifier = diffig.Classifier(torchvision.models.resnet18(weights=None).eval(), MEAN, STD, num_classes=1000).eval()
-    images = torch.rand(8, 3, 64, 64)
+    images = torch.rand(4, 3, 64, 64)
     targets = classifier(images).argmax(1)
     score = ScoreFunction(classifier)
-    ours = diffig.from_config("ig", score, ["steps=32"])
+    ours = diffig.from_config("ig", score, ["steps=16"])
     captum = CaptumIG(torch.nn.Sequential(classifier, torch.nn.Softmax(1)))
     yield Pair(
-        "IG, 32 steps",
+        "IG, 16 steps",
         lambda: ours.attribute(images, target=targets),
         "Captum, chunks of 64",
-        lambda: captum.attribute(images, target=targets, n_steps=32, internal_batch_size=64),
+        lambda: captum.attribute(images, target=targets, n_steps=16, internal_batch_size=64),
         1.0,
     )
     yield from guided(cifar_resnet(depth=20), 32, 32, 4.0)
@@ -168,7 +168,7 @@ def pairs() -> Iterator[Pair]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=Path("outputs/speed/ratios.csv"))
     asked = parser.parse_args()
     torch.set_num_threads(1)
