@@ -42,8 +42,15 @@ def works(method: str, name: str, image: Tensor) -> bool:
         assert any(word in refusal for word in NEXT_STEP), refusal
         return False
     assert all(found.shape == image.shape and found.isfinite().all() for found in maps)
-    assert any(found.any() for found in maps)
+    assert any(found.any() for found in maps) or (method == "fringe" and knows_nothing(name, image))
     return True
+
+
+def knows_nothing(name: str, image: Tensor) -> bool:
+    """Whether a network's random weights give all classes the same, so that FRInGe's walk is over where it begins."""
+    output = made(name)(image)
+    logits = output if isinstance(output, Tensor) else output.logits
+    return bool(logits.softmax(1).std() < 1e-3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -44,6 +44,18 @@ def test_a_film_of_two_methods(image: Tensor, tmp_path: Path) -> None:
     assert found.save(tmp_path / "path.gif").read_bytes() == found.gif
 
 
+def test_a_notebook_keeps_its_backend(image: Tensor) -> None:
+    import matplotlib
+
+    before = matplotlib.get_backend()
+    matplotlib.use("svg")
+    try:
+        diffig.film(diffig.explainer("ig", SoftplusNet()), image, 1, frames=2)
+        assert matplotlib.get_backend() == "svg"
+    finally:
+        matplotlib.use(before)
+
+
 def test_a_multi_label_head_is_filmed_by_its_sigmoid(image: Tensor) -> None:
     net = SoftplusNet()
     found = diffig.film({"mine": diffig.explainer("ig", net, multi_label=True)}, image, 2, frames=2)

@@ -59,7 +59,7 @@ def card(method: str, said: dict[str, str], backward: int, forward: int) -> str:
         "Cost": f"{backward} backward, {forward} forward images",
         "Needs": ", ".join(needs) or "nothing else",
         "Take it when": said["when"],
-        "Call": f'`method={method}`, `diffig.explainer("{method}", model)`, `diffig.{kind.__name__}(model)`',
+        "Call": f'`method={method}`, `diffig.explainer("{method}", model)`, `diffig.{kind.__name__}`',
     }
     told = "".join(f"* **{name}**: {text.rstrip('.')}\n" for name, text in facts.items())
     return f"### {method}\n\n![{method} of a digit](pictures/methods/{method}.png)\n\n{said['does']}\n\n{told}\n"

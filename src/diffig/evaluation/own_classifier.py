@@ -42,11 +42,16 @@ def own_options(node: DictConfig) -> dict[str, Any]:
     """
     options = OmegaConf.to_container(node, resolve=True)
     assert isinstance(options, dict)
-    files = {name: OmegaConf.load(Path(CONF_DIR, "classifier", f"{name}.yaml")) for name in options_of("classifier")}
+    files = {name: _file(name) for name in options_of("classifier")}
     usual = files.get(choices().get("classifier", "small_cnn"), {})
     if options["_target_"] in {file["_target_"] for file in files.values()}:
         usual = {}
     return {str(key): value for key, value in options.items() if key not in usual or value != usual[key]}
+
+
+def _file(name: str) -> dict[str, Any]:
+    """What `conf/classifier/<name>.yaml` says."""
+    return dict(OmegaConf.to_container(OmegaConf.load(Path(CONF_DIR, "classifier", f"{name}.yaml"))))  # type: ignore[arg-type]
 
 
 def asks_for(target: str, argument: str) -> bool:

@@ -40,16 +40,14 @@ def save_film(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str,
         title: what stands above.
         seconds: length of the film; the last frame stays for one second more.
     """
-    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
     from PIL import Image
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     count, places = len(tracks), x.tolist()
-    figure, axes = plt.subplots(
-        1, count + 1, figsize=(2.3 * count + 3.4, 2.6), width_ratios=[1] * count + [1.5], dpi=90
-    )
+    figure = Figure(figsize=(2.3 * count + 3.4, 2.6), dpi=90)  # of no backend, for a notebook has its own
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(1, count + 1, width_ratios=[1] * count + [1.5])
     pictures = []
     for place, track in enumerate(tracks):
         pictures.append(axes[place].imshow(pixels_of(track.images[0]), cmap="gray", vmin=0, vmax=1))
@@ -70,9 +68,8 @@ def save_film(file: Path, tracks: list[Track], x: Tensor, axis: str, title: str,
         for track, picture, mark in zip(tracks, pictures, marks, strict=True):
             picture.set_data(pixels_of(track.images[step]))
             mark.set_data([place], [float(track.values[step])])
-        figure.canvas.draw()
-        frames.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))  # type: ignore[attr-defined]
-    plt.close(figure)
+        canvas.draw()
+        frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
     frames = _in_few_colours(frames)
     lasting = [round(1000 * seconds / len(frames))] * (len(frames) - 1) + [1000]
     with whole(file) as partial:

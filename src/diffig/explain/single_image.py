@@ -52,9 +52,9 @@ def explain_one(cfg: DictConfig, session: Session, source: int | str, folder: Pa
     for method in session.methods:
         integral, line = _timed(method, image, target, index, region)
         lines.append(line)
-        if line["gap"] is not None and (said := incomplete(line["gap"], line["sum"] - line["gap"])):
+        if line["gap"] is not None and (note := incomplete(line["gap"], line["sum"] - line["gap"])):
             advice = "take more steps=, or credit=agreeing" if hasattr(method, "steps") else "its sum says little"
-            log.warning("%s: %s; %s", method.name, said, advice)
+            log.warning("%s: %s; %s", method.name, note, advice)
         maps[method.name] = integral.attribution[0]
     top = probabilities.topk(min(5, len(probabilities)))
     first, name = session.methods[0], session.names[target]

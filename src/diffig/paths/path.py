@@ -43,6 +43,8 @@ class Path(ABC):
         """Return the points `(B, K, C, H, W)` at real `positions` `(B, K)` in [0, T]; exact at both ends."""
         lower = positions.floor().clamp(0, self.n_segments - 1)
         points = self._between(lower.long(), positions - lower)
+        if bool(((positions > 0) & (positions < self.n_segments)).all()):
+            return points
         first, last = self.baselines[:, None], self.images[:, None]
         ends = positions[..., None, None, None]
         return torch.where(ends <= 0, first, torch.where(ends >= self.n_segments, last, points))

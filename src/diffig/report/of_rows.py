@@ -92,4 +92,4 @@ def _left_in(root: Path, rows: pd.DataFrame) -> list[Path]:
 
 def _of(rows: pd.DataFrame, method: str) -> pd.DataFrame:
     own: Any = rows[rows["method"].astype(str) == method]
-    return own.reset_index(drop=True)  # type: ignore[no-any-return]
+    return own.reset_index(drop=True)
