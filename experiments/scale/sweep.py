@@ -1,10 +1,11 @@
-"""The folder of a sweep of 4,300 jobs as `diffig-evaluate -m` leaves it, from one finished job, and what that many cost.
+"""The folder of a sweep of 4,300 jobs as `diffig-evaluate -m` leaves it, from one finished job, and what so many cost.
 
     python experiments/scale/sweep.py outputs/scale/sweep --like outputs/scale/one/0 [--done 1.0]
     python experiments/scale/sweep.py outputs/scale/sweep --measure
 
-Every job gets the files of the job it is like, with another identity: 43 methods, 5 data sets, 20 settings (see generate.py).
-Of `--done 0.5` the first half is finished, the rest has not begun. `--measure` counts files and times what grows with them.
+Every job gets the files of the job it is like, with another identity: 43 methods, 5 data sets, 20 settings (see
+generate.py). Of `--done 0.5` the first half is finished, the rest has not begun. `--measure` counts files and times
+what grows with their number.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def measure(folder: Path) -> None:
         compose("evaluate", ["method=ig", "dataset=digits", "classifier=small_cnn", f"seed={seed}"])
     each = (time.process_time() - start) / 20
     print(
-        f"composing a job's config, as Hydra does of each before it starts any: {each:.2f} s, {each * 4300 / 60:.0f} min of 4,300"
+        f"composing a job's config, as Hydra does of each before it starts any: {each:.2f} s,"
+        f" {each * 4300 / 60:.0f} min of 4,300"
     )
 
 

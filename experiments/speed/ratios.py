@@ -2,9 +2,9 @@
 
     python experiments/speed/ratios.py [--repeats 3] [--output outputs/speed/ratios.csv]
 
-Random weights, one thread. Ours and the peer's run in turn, each as often, and a ratio is the median over repeats of the two
-that ran beside each other: what else the machine does then falls on both. Guided IG's peer needs `pip install saliency` and
-is left out without it; of it two images are explained, since it takes one at a time.
+Random weights, one thread. Ours and the peer's run in turn, each as often, and a ratio is the median over repeats of
+the two that ran beside each other: what else the machine does then falls on both. Guided IG's peer needs `pip install
+saliency` and is left out without it; of it two images are explained, since it takes one at a time.
 """
 
 from __future__ import annotations

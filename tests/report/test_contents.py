@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from diffig.report import build_report, page
 from diffig.report.contents import contents_of
 from diffig.report.reading import read_rows
 
@@ -48,3 +49,15 @@ def test_a_file_that_lacks_columns_is_named(tmp_path: Path) -> None:
     pd.read_parquet(file).drop(columns="dataset").to_parquet(file)
     with pytest.raises(ValueError, match=r"rows\.parquet lacks the columns \['dataset'\]"):
         contents_of([file])
+
+
+def test_a_page_of_thousands_of_runs_holds_some_of_their_configurations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        job(tmp_path / name, "a", variant=f"key={name}")
+        (tmp_path / name / "config.yaml").write_text(f"name: {name}\n")
+    monkeypatch.setattr(page, "MOST_CONFIGS", 1)
+    text = build_report(tmp_path, formats=["html"], n=50).html.read_text()
+    assert text.count("<summary>Configuration") == 1
+    assert "2 more configurations lie in the folders" in text

@@ -31,6 +31,8 @@ from diffig.report.wording import (
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_CONFIGS = 100  # thousands of jobs would make a page of tens of megabytes of them
+
 
 def render(
     comparisons: list[Comparison], found: Found, counts: Mapping[str, int], notices: list[str], n: int, seed: int
@@ -65,6 +67,7 @@ def render(
     )
     environment.filters["said_of"] = said_of
     folders = [file.parent for file in found.row_files]
+    configs = distinct_texts(folders, ["config.yaml", ".hydra/config.yaml"])
     sheets = thumbnails_of(comparisons)
     pictures = pictures_of(folders)
     if all(sheet and sheet.side_by_side for sheet in sheets):  # which show the same images beside each other
@@ -85,7 +88,8 @@ def render(
         if pictures
         else 0,
         runs=[{"folder": short_name(f), "overrides": overrides_of(f), "rows": counts.get(str(f), 0)} for f in folders],
-        configs=distinct_texts(folders, ["config.yaml", ".hydra/config.yaml"]),
+        configs=configs[:MOST_CONFIGS],
+        n_more_configs=max(0, len(configs) - MOST_CONFIGS),
         environments=distinct_texts(folders, ["environment.json"]),
         n=n,
         seed=seed,

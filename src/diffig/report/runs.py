@@ -36,7 +36,8 @@ def find_runs(runs: str | Path | Sequence[str | Path]) -> Found:
     files = {file for path in searched for file in ([path] if path.is_file() else path.rglob("rows.parquet"))}
     row_files = sorted(file for file in files if file.name == "rows.parquet")
     jobs = sorted({job.parent for path in searched if path.is_dir() for job in path.rglob(".hydra")})
-    lost = [job for job in jobs if not any(job in file.parents for file in row_files) and _is_evaluation(job)]
+    with_rows = {parent for file in row_files for parent in file.parents}
+    lost = [job for job in jobs if job not in with_rows and _is_evaluation(job)]
     failures = [Failure(short_name(job), overrides_of(job), _last_words(job)) for job in lost]
     if not row_files:
         places = ", ".join(f"{path}{'' if path.exists() else ' (does not exist)'}" for path in searched) or "nothing"

@@ -48,11 +48,11 @@ def _panel(axes: Axes, shown: pd.DataFrame, price: str, metric: str, look: dict[
     front = pareto(costs, shown["mean"].to_numpy() * (-1 if lower_is_better(metric) else 1))
     best = shown.iloc[sorted(front)].sort_values(price)
     axes.plot(best[price], best["mean"], drawstyle="steps-post", color=MUTED, lw=1.2, zorder=1)
-    in_front = set(best["setting"])
-    for row in shown.to_dict("records"):
-        style, on_front, x = look[row["method"]], row["setting"] in in_front, row[price]
-        axes.plot([x, x], [row["low"], row["high"]], color=style.colour, lw=1, alpha=0.25, zorder=1)
-        axes.plot(x, row["mean"], style.marker, color=style.colour, ms=7 if on_front else 4.5, mec=PAPER, mew=0.7)
+    for method, own in shown.groupby("method", sort=False):
+        style, in_front = look[str(method)], own["setting"].isin(best["setting"])
+        axes.vlines(own[price], own["low"], own["high"], color=style.colour, lw=1, alpha=0.25, zorder=1)
+        for some, size in ((own[~in_front], 4.5), (own[in_front], 7.0)):
+            axes.plot(some[price], some["mean"], style.marker, color=style.colour, ms=size, mec=PAPER, mew=0.7)
     few, low, high = costs.min() <= 0, costs.min(), costs.max()
     axes.set_xscale("symlog", linthresh=1) if few else axes.set_xscale("log")
     axes.set_xlim(-0.3 if few else low / 1.6, max(high, 1) * 4)

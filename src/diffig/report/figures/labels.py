@@ -100,8 +100,8 @@ def point_labels(
             text.set_in_layout(False)
             box = text.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4 and frame.y0 <= box.y0 and box.y1 <= frame.y1
-            near = (abs(points - (box.min + box.max) / 2) < (box.max - box.min) / 2 + 3).all(axis=1)
-            hits = int(near.sum())
+            low, high = np.array([box.x0, box.y0]) - 3, np.array([box.x1, box.y1]) + 3
+            hits = int(((points > low) & (points < high)).all(axis=1).sum())
             hits += 3 * sum(box.overlaps(other) for other in taken) + (0 if inside else 5)
             options.append((hits, text, box))
             if hits == 0:
