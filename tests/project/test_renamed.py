@@ -22,6 +22,7 @@ from diffig.integration import soft_insertion_deletion
 from diffig.method import Guidance
 from diffig.method.field.prior import FieldPrior
 from diffig.method.field.space import FieldSpace
+from diffig.method.guidance.learned_training import PathScoreTraining
 from diffig.metrics import AbsoluteMass, DiffID
 from diffig.moved import UNTIL
 from diffig.renamed import KEYS, current_key, current_metric, current_variant, current_words
@@ -145,6 +146,11 @@ def test_arguments_and_attributes() -> None:
     integral = diffig.Integral(zero, zero, waste=zero)  # type: ignore[call-arg]
     with pytest.warns(DeprecationWarning, match="Integral.waste is absolute_mass now"):
         assert integral.waste is integral.absolute_mass is zero
+
+
+def test_what_a_checkpoint_says_of_a_training_by_old_names() -> None:
+    module = PathScoreTraining(5, 8, lr=1e-3, width=8, depth=1, heads=1)  # type: ignore[call-arg]
+    assert (module.learning_rate, module.hparams["learning_rate"], "lr" in module.hparams) == (1e-3, 1e-3, False)
 
 
 def test_names_of_modules() -> None:
