@@ -26,8 +26,8 @@ Made by `python tests/project/method_cards.py` from configs, classes and `docs/c
 of date. [All methods](methods.md) has the same in one table, [Which method when](which_method.md) what was measured.
 
 Pictures: the digit 0 of scikit-learn's, beside its map of a small CNN at the defaults of each method (red for, blue
-against). Generative parts were trained for a minute. **Cost** is for one image at the defaults. In formulas `x` is the
-image, `x'` the baseline, `a` the place on the path, `F` the score.
+against). Generative parts were trained for a minute or two. **Cost** is for one image at the defaults. In formulas `x`
+is the image, `x'` the baseline, `a` the place on the path, `F` the score.
 
 """
 PLACE, ZOOM, SIDE = 12, 7, 16
