@@ -53,7 +53,7 @@ def setting(part: str, method: str) -> str:
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return values `(setting, image) x column`, and what an image cost each setting."""
+    """Return values `(setting, image) x column`, of the columns that all have, and what an image cost each setting."""
     values, costs = [], {}
     for file in sorted(folder.glob("*/*/rows.parquet")):
         rows = read_table(file)
@@ -63,14 +63,15 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         costs[name] = rows.groupby("image_index")[["backward_images", "forward_images"]].first().mean()
     table = pd.concat(values).set_index("setting", append=True).swaplevel().rename(columns=COLUMNS).sort_index()
     if table["per pixel"].equals(table["DiffID"]):
-        table["per pixel"] = np.nan  # one channel: an element is a pixel, and would count twice
-    return table, pd.DataFrame(costs).T.round(1)
+        table = table.drop(columns="per pixel")  # one channel: an element is a pixel, and would count twice
+    in_all = table.groupby(level=0).mean().notna().all()
+    return table.loc[:, in_all], pd.DataFrame(costs).T.round(1)
 
 
 def lead(table: pd.DataFrame, other: str, ours: str = OURS) -> dict[str, tuple[float, float, float]]:
     """Return ours minus the other with its interval, for each column and their mean."""
     difference = table.loc[ours] - table.loc[other]
-    difference = difference.assign(mean=difference.mean(axis=1)).dropna(axis=1, how="all")
+    difference = difference.assign(mean=difference.mean(axis=1))
     return {c: (float(difference[c].mean()), *bootstrap_interval(difference[c])) for c in difference}
 
 
@@ -133,7 +134,9 @@ def main(folder: Path, results: Path) -> None:
         text = {n: {c: f"{v:+.3f} [{lo:+.3f}, {hi:+.3f}]" for c, (v, lo, hi) in f.items()} for n, f in leads.items()}
         pd.DataFrame(text).T.rename_axis("diffig_field minus").to_csv(kept / "leads.csv")
         rivals = {name: found for name, found in leads.items() if not name.startswith(OURS)}
-        lines.extend({"pair": pair, "column": column, **standing(rivals, column)} for column in leads["random"])
+        lines.extend(
+            {"pair": pair, "column": column, **standing(rivals, column)} for column in next(iter(rivals.values()))
+        )
     pd.DataFrame(lines).to_csv(results / "standing.csv", index=False)
     picture(everything, results / "leads.png")
     print(pd.DataFrame(lines).to_string(index=False))

@@ -182,7 +182,7 @@ def test_mistakes_of_counterfactuals(explain: Program, capfd: pytest.CaptureFixt
 
 def test_random_methods_say_what_the_evaluation_says(explain: Program, cache: Path, tmp_path: Path) -> None:
     from diffig.config import compose
-    from diffig.evaluation.run import explain_with, prepare
+    from diffig.evaluation.preparation import explain_with, prepare
 
     assert explain("image=3", "method=spi") == 0
     found = load_file(tmp_path / "run" / "attribution.safetensors")

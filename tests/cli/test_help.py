@@ -54,7 +54,7 @@ def test_keys_that_it_names_are_there_with_the_values_it_says(page: tuple[str, s
     configs = [compose(name, [word]) for word in words.get(name, ["seed=0", "dataset=npz", "classifier=torchvision"])]
     configs += [compose("train", ["dataset=npz"])] if name == "train" else []
     rows = re.findall(r"^ {2}([\w.]+)(?:=(\S+))? +\w", part(text, "Keys"), re.MULTILINE)
-    assert len(rows) == (8 if name == "report" else 10)
+    assert len(rows) == {"report": 8, "train": 9}.get(name, 10)
     for key, value in rows:
         if key == "hydra.run.dir":
             continue

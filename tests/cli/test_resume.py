@@ -72,7 +72,7 @@ def test_kill_and_resume(
 def a_row(index: int) -> dict[str, object]:
     from diffig.evaluation.rows import COLUMNS
 
-    return {**dict.fromkeys(COLUMNS, 0), "image_index": index}
+    return {**dict.fromkeys(COLUMNS, 0), "metric": "diffid", "image_index": index}
 
 
 def test_curves_of_a_batch_killed_before_its_rows_are_not_doubled(tmp_path: Path) -> None:

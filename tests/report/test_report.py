@@ -349,7 +349,7 @@ def test_figures_share_colours_and_captions_state_findings(sweep: tuple[Path, Re
         "gap",
     }
     assert "is above ig black by ." in captions["ranked"]
-    assert captions["guidance"].startswith("faithfulness: best at 0.")
+    assert "faithfulness: best at 0." in captions["guidance"]
     assert "lowest mean deletion curve" in captions["curves"]
     assert captions["gap"].startswith("ig black has the smallest gap")
     ours = f"var(--c{comparison.look['diffig_field'].number})"

@@ -110,7 +110,8 @@ def once_each(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]
 
 def _alike(rows: pd.DataFrame, keys: list[str]) -> Iterator[pd.DataFrame]:
     """The groups by `keys` in which two baselines may have the same values: smallest and largest are the same."""
-    number = rows.groupby(keys, dropna=False, sort=False).ngroup().rename("group")
+    number = rows.groupby(keys, dropna=False, sort=False).ngroup()
+    number.name = "group"
     ends = rows["value"].groupby([number, rows["baseline"]], dropna=False, sort=False).agg(["min", "max"]).reset_index()
     alike = number.isin(ends.loc[ends.duplicated(["group", "min", "max"], keep=False), "group"])
     for _, group in rows[alike].groupby(number[alike], sort=False):
