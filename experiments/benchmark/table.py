@@ -26,7 +26,7 @@ from diffig.evaluation.statistics import bootstrap_interval
 COLUMNS = {
     "diffid": "DiffID",
     "diffid_pixel": "per pixel",
-    "diffid_pixel_rank_blur": "equal grain",
+    "diffid_pixel_rank_blur": "rank blur",
     "diffid_blur": "blur-fill",
     "insertion_minus_deletion": "RISE",
     "mas": "MAS",
