@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ratios beside peers, then cost curves; under ten minutes of one core.
+# Ratios beside peers, then cost curves: some minutes of one core.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=${1:-outputs/speed}
