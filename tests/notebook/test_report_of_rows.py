@@ -111,6 +111,16 @@ class Oddness(Metric):
         return Measured({"oddness": explained.maps.abs().flatten(1).mean(1)}, {})
 
 
+def test_runs_of_somebody_else_are_left_alone(rows: pd.DataFrame, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "ig"
+    run.mkdir(parents=True)
+    (run / "rows.parquet").write_bytes(b"precious")
+    (run / "config.yaml").touch()
+    with pytest.raises(ValueError, match=r"runs/ig is a run of its own, which this would replace; give another"):
+        diffig.report(rows, tmp_path, **TABLES)  # type: ignore[arg-type]
+    assert (run / "rows.parquet").read_bytes() == b"precious"
+
+
 def test_metrics_are_read_as_they_say(images: Tensor, tmp_path: Path) -> None:
     maps = {"small": images / 10, "large": images}
     found = diffig.evaluate(SoftplusNet(), images, maps, 1, MetricSuite({"mine": Oddness()}))

@@ -5,7 +5,6 @@ Parts lie in `<output>/rows/` as `rows-<first image>-<last image>-<rank>.parquet
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -157,14 +156,12 @@ def read_table(file: str | Path, columns: Collection[str] | None = None) -> pd.D
         NewerFormat: it is of a later diffig.
         ValueError: it is damaged, or no table at all.
     """
+    import pandas as pd
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(file) as stored:
-            known = None if columns is None else [name for name in stored.schema_arrow.names if name in columns]
-            content = stored.read(columns=known)
-            table = content.to_pandas()
-            table.attrs = json.loads((content.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
+        known = None if columns is None else [name for name in pq.read_schema(file).names if name in columns]
+        table = pd.read_parquet(file, columns=known)
     except FileNotFoundError:
         raise
     except Exception as error:  # of whatever kind a broken byte leads the reader to

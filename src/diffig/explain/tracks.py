@@ -36,12 +36,11 @@ def path_track(
         frames: at least two.
         index, region: see `path_of`.
     """
-    targets = torch.tensor([target], device=image.device)
-    path = path_of(attributor, image, targets, index, region)
+    path = _path(attributor, image, target, index, region)
     if path is None:
         return None
     points = path.at(_positions(path, frames))[0]
-    return Track(title, points, attributor.score.score(points, targets.expand(frames)))
+    return Track(title, points, attributor.score.score(points, _each(target, points)))
 
 
 def credit_tracks(
@@ -59,13 +58,12 @@ def credit_tracks(
     shared with neighbours. Its numbers are the score at the baseline plus the sum of the credit: with a complete
     credit they follow the score. Arguments as in `path_track`.
     """
-    targets = torch.tensor([target], device=image.device)
-    path = path_of(attributor, image, targets, index, region)
+    path = _path(attributor, image, target, index, region)
     if path is None:
         return None
     score, credit = attributor.score, as_credit(getattr(attributor, "credit", "midpoint"))
-    positions = _positions(path, frames)
-    points, each = path.at(positions), targets.expand(frames)
+    points = path.at(_positions(path, frames))
+    each = _each(target, points[0])
     values = score.score(points[0], each)
     if credit.where == "trapezoid":
         ends = score.value_and_grad(points[0], each)[1]
@@ -88,6 +86,17 @@ def coloured(maps: Tensor) -> Tensor:
     top = signed[-1].abs().quantile(0.99)
     shown = torch.where(top > 0, signed / top, signed).clamp(-1, 1)
     return torch.from_numpy(colormaps["RdBu_r"](shown.add(1).div(2).numpy())[..., :3]).permute(0, 3, 1, 2)
+
+
+def _path(
+    attributor: Attributor, image: Tensor, target: int, index: Tensor | None, region: Tensor | None
+) -> Path | None:
+    return path_of(attributor, image, _each(target, image), index, region)
+
+
+def _each(target: int, images: Tensor) -> Tensor:
+    """The class for each of the images `(K, C, H, W)`."""
+    return torch.full((len(images),), target, device=images.device)
 
 
 def _positions(path: Path, frames: int) -> Tensor:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "outputs/report"
+ROWS = "rows.parquet"
 UNSAID = {"n_paths": None, "steps": None, "seed": 0}  # of maps that somebody else has made
 
 
@@ -49,7 +50,8 @@ def report(
 
     Raises:
         FileNotFoundError: there are no rows in the folders.
-        ValueError: the table lacks columns or rows; otherwise as `build_report`.
+        ValueError: the table lacks columns or rows, or runs of somebody else lie where its rows would go; otherwise as
+            `build_report`.
     """
     import pandas as pd
 
@@ -71,7 +73,7 @@ def method_folders(names: Iterable[str], root: Path) -> dict[str, Path]:
 
 
 def _left_in(root: Path, rows: pd.DataFrame) -> list[Path]:
-    """The folders that now hold the rows of a method each, as the program leaves them; rows of before go."""
+    """The folders that now hold the rows of a method each, as the program leaves them; rows of an earlier call go."""
     said = rows.attrs.get("metrics")
     whole = rows.assign(**{name: value for name, value in UNSAID.items() if name not in rows})
     missing = [name for name in REQUIRED if name not in whole]
@@ -80,11 +82,15 @@ def _left_in(root: Path, rows: pd.DataFrame) -> list[Path]:
         raise ValueError(f"the rows {what}; give the table that diffig.evaluate returns, or a folder of runs")
     whole["seed"] = whole["seed"].fillna(UNSAID["seed"])
     folders = method_folders((str(name) for name in whole["method"].unique()), root)
-    for old in root.glob("*/rows.parquet"):
-        old.unlink()
+    earlier = list(root.glob(f"*/{ROWS}"))
+    for run in (file.parent for file in earlier):
+        if {file.name for file in run.iterdir()} - {ROWS, METRICS}:
+            raise ValueError(f"output={root.parent}: {run} is a run of its own, which this would replace; give another")
+    for file in earlier:
+        file.unlink()
     for name, folder in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
-        write_table(_of(whole, name), folder / "rows.parquet")
+        write_table(_of(whole, name), folder / ROWS)
         if said:
             write_json(folder / METRICS, said)
     return list(folders.values())
