@@ -1,19 +1,24 @@
 """What does the prior bring? DiffIG's own credit, consensus and widths on candidates that come from elsewhere.
 
-    python experiments/credit/control.py cifar10|photos|digits|mnist results.csv [images] [skip]
+    python experiments/credit/control.py cifar10|photos|digits|mnist results.csv [images] [skip] [candidates...]
 
 Each image gets four candidates of eight gradients. They are put together as `method=diffig_field` puts its samples
 together, and differ in nothing but where their progress comes from:
 
     prior        the trained prior
+    finer_prior  the same in 40 denoising steps instead of 10
     schedule     the schedule four times, no variation
     overlaps     the schedule with four overlaps, made by hand
     powers       the schedule with four powers, made by hand
+    windows      the schedule with an overlap and a power drawn for each path
     exact        stick-breaking drawn exactly, what the prior was trained on
-    single_cells the same, every place on its own
+    exact_wide   the same with concentration 1, exact_narrow with 5
+    both         exact stick-breaking in drawn windows
+    single_cells exact stick-breaking, every place on its own
     white        a field of independent normal numbers, no distribution of paths at all
 
-The images are the judged ones (`judge.sh`). Each image's values are kept beside the table as `<name>.npy`.
+Without names all of them are judged. The images are the judged ones (`judge.sh`), or with `cifar10_development` and
+`photos_development` those of `search.py`. Each image's values are kept beside the table as `<name>.npy`.
 """
 
 from __future__ import annotations
@@ -21,29 +26,30 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from search import COLUMNS, judges
+from search import COLUMNS, DEVELOPMENT, development, drawn, judged
 from torch import Tensor
 
-from diffig.attribution import FieldDiffIG
 from diffig.config import build, compose
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.selection import select
 from diffig.evaluation.statistics import bootstrap_interval
-from diffig.metrics import Explained
+from diffig.method import FieldPath
+from diffig.method.field.space import FieldSpace
 from diffig.paths import AlphaPath, PathGenerator, Schedule, StickBreakingPath
 from diffig.paths.generator import ExplainBatch, candidates
 from diffig.randomness import Streams
-from diffig.scores import ScoreFunction
 
 DATA = os.environ["DIFFIG_SHARED_DATA"]
 SETS = {
     "cifar10": ["experiment=cifar10", "batch_size=50"],
     "photos": ["experiment=photos", "batch_size=8"],
+    **{f"{pair}_development": words for pair, words in DEVELOPMENT.items()},
     "digits": ["dataset=digits", "classifier=small_cnn", "batch_size=50"],
     "mnist": [
         "dataset=mnist",
@@ -55,106 +61,103 @@ SETS = {
         "batch_size=50",
     ],
 }
-OVERLAPS = [Schedule(overlap=overlap) for overlap in (0.1, 0.3, 0.5, 0.7)]
-POWERS = [Schedule(power=power) for power in (0.7, 0.9, 1.1, 1.4)]
+Progress = Callable[[FieldPath, Streams, int, int], Tensor]  # image, path -> (bands, T + 1, h, w) on own clocks
+Windows = Callable[[Streams, int, int], Schedule]  # image, path -> when each band moves
 
 
-class Drawn(PathGenerator):
-    """Candidates in DiffIG's field space whose whitened fields or schedules come from `draw`."""
+class DrawnPath(PathGenerator):
+    """Candidates in DiffIG's field space whose progress and windows come from elsewhere than the prior."""
 
-    def __init__(self, like: FieldDiffIG, draw: Callable[[Drawn, Streams, int, int], Tensor]) -> None:
-        self.guidance, self.learned, self.space = like.field.guidance, like.field.learned, like.space
-        self.concentration, self.cell_size, self.draw = float(like.field.concentration), like.field.cell_size, draw
+    def __init__(self, like: FieldPath, progress: Progress, windows: Windows) -> None:
+        self.like, self.progress, self.windows = like, progress, windows
+        self.guidance, self.learned, self.space = like.guidance, like.learned, like.space
 
     def _generate(self, batch: ExplainBatch, n_paths: int, streams: Streams, region: Tensor | None = None) -> AlphaPath:
         """Return the paths that stand for what was drawn."""
-        alpha = self.draw(self, streams, len(batch.images), n_paths).to(batch.images)
+        times, alphas = torch.linspace(0, 1, self.space.path_segments + 1), []
+        for image, path in product(range(len(batch.images)), range(n_paths)):
+            own = FieldSpace(self.space.basis, self.windows(streams, image, path), self.space.n_segments)
+            alphas.append(own.alpha(self.progress(self.like, streams, image, path)[None], times))
+        alpha = torch.cat(alphas).to(batch.images)
+        alpha[:, -1] = 1
         images, baselines = candidates(batch.images, n_paths), candidates(batch.baselines, n_paths)
         return AlphaPath(images, baselines, alpha, self.space.basis.components(images - baselines))
 
-    def alpha(self, field: Tensor) -> Tensor:
-        """Return progress along the path `(N, T + 1, bands, h, w)` of whitened fields `(N, bands, T - 1, h, w)`."""
-        progress = self.space.decode(field, torch.full((len(field),), self.concentration))
-        alpha = self.space.alpha(progress, torch.linspace(0, 1, self.space.path_segments + 1)).clone()
-        alpha[:, -1] = 1
-        return alpha
+
+def straight(like: FieldPath, streams: Streams, image: int, path: int) -> Tensor:
+    """Every place at the pace of its band's clock."""
+    clock = torch.linspace(0, 1, like.space.n_segments + 1)[None, :, None, None]
+    return clock.expand(like.space.basis.n_bands, -1, *like.space.grid)
 
 
-def exact(cell_size: int | None) -> Callable[..., Tensor]:
+def exact(cell_size: int | None = None, concentration: float | None = None) -> Progress:
     """Return what draws stick-breaking fields exactly, every band on its own."""
 
-    def draw(drawn: Drawn, streams: Streams, n_images: int, n_paths: int) -> Tensor:
-        law = StickBreakingPath(drawn.space.n_segments, drawn.concentration, cell_size or drawn.cell_size, "shared")
-        bands, grid = drawn.space.basis.n_bands, drawn.space.grid
-        rngs = (streams.numpy(image, path, "control") for image in range(n_images) for path in range(n_paths))
-        progress = [np.stack([law.progress(rng, 1, *grid)[:, 0] for _ in range(bands)]) for rng in rngs]
-        times = torch.linspace(0, 1, drawn.space.path_segments + 1)
-        alpha = drawn.space.alpha(torch.from_numpy(np.stack(progress)), times).clone()
-        alpha[:, -1] = 1
-        return alpha
+    def draw(like: FieldPath, streams: Streams, image: int, path: int) -> Tensor:
+        asked = concentration or float(like.concentration)  # type: ignore[arg-type]
+        law = StickBreakingPath(like.space.n_segments, asked, cell_size or like.cell_size, "shared")
+        rng = streams.numpy(image, path, "control")
+        fields = [law.progress(rng, 1, *like.space.grid)[:, 0] for _ in range(like.space.basis.n_bands)]
+        return torch.from_numpy(np.stack(fields))
 
     return draw
 
 
-def white(drawn: Drawn, streams: Streams, n_images: int, n_paths: int) -> Tensor:
+def white(like: FieldPath, streams: Streams, image: int, path: int) -> Tensor:
     """Fields of independent numbers with the prior's mean and variance."""
-    return drawn.alpha(streams.normal(drawn.space.shape, n_paths, "control").float())
+    field = torch.from_numpy(streams.numpy(image, path, "control").standard_normal(like.space.shape, np.float32))
+    return like.space.decode(field, torch.tensor(float(like.concentration)))  # type: ignore[arg-type]
 
 
-def scheduled(schedules: list[Schedule]) -> Callable[..., Tensor]:
-    """Return what moves candidate `p` along schedule `p`."""
-
-    def draw(drawn: Drawn, streams: Streams, n_images: int, n_paths: int) -> Tensor:
-        times = torch.linspace(0, 1, 64 + 1)
-        clocks = torch.stack([schedules[path].clock(times, drawn.space.basis.n_bands) for path in range(n_paths)])
-        clocks[:, -1] = 1
-        return clocks.repeat(n_images, 1, 1)[..., None, None]
-
-    return draw
+def listed(*schedules: Schedule) -> Windows:
+    """Return what moves candidate `p` along schedule `p`, and on from the first where there are more."""
+    return lambda streams, image, path: schedules[path % len(schedules)]
 
 
-CONTROLS = {
-    "prior": None,
-    "schedule": scheduled([Schedule()] * 4),
-    "overlaps": scheduled(OVERLAPS),
-    "powers": scheduled(POWERS),
-    "exact": exact(None),
-    "single_cells": exact(1),
-    "white": white,
+def some(streams: Streams, image: int, path: int) -> Schedule:
+    """An overlap from 0 to .8 and a power from .7 to 1.4, drawn for each path."""
+    overlap, power = streams.numpy(image, path, "windows").random(2)
+    return Schedule(overlap=0.8 * overlap, power=2 ** (power - 0.5))
+
+
+DEFAULT = listed(Schedule())
+CONTROLS: dict[str, tuple[Progress, Windows] | int] = {  # or the prior, in so many denoising steps
+    "prior": 10,
+    "finer_prior": 40,
+    "schedule": (straight, DEFAULT),
+    "overlaps": (straight, listed(*(Schedule(overlap=overlap) for overlap in (0.1, 0.3, 0.5, 0.7)))),
+    "powers": (straight, listed(*(Schedule(power=power) for power in (0.7, 0.9, 1.1, 1.4)))),
+    "windows": (straight, some),
+    "exact": (exact(), DEFAULT),
+    "exact_wide": (exact(concentration=1), DEFAULT),
+    "exact_narrow": (exact(concentration=5), DEFAULT),
+    "both": (exact(), some),
+    "single_cells": (exact(1), DEFAULT),
+    "white": (white, DEFAULT),
 }
 
 
-def main(pair: str, results: Path, count: int, skip: int) -> None:
+def main(pair: str, results: Path, count: int, skip: int, names: list[str]) -> None:
     """Judge every kind of candidates on the same images and write means, and the prior's lead over each."""
-    base = SETS[pair]
-    cfg = compose("evaluate", base)
+    cfg = compose("evaluate", SETS[pair])
     datamodule, classifier = prepare(cfg)
-    positions = select(datamodule, classifier, count, only_correct=True, seed=0, skip=skip)
-    samples = [datamodule.test_set[position] for position in positions]
-    images = torch.stack([image for image, _, _ in samples])
-    targets, indices = (torch.tensor([sample[place] for sample in samples]) for place in (1, 2))
-    suite, folder, found = judges(), results.with_suffix(""), {}
+    if pair.endswith("_development"):
+        positions = development(pair.removesuffix("_development"), datamodule, classifier)[skip:][:count]
+    else:
+        positions = select(datamodule, classifier, count, only_correct=True, seed=0, skip=skip)
+    batch, folder, found = drawn(datamodule, positions), results.with_suffix(""), {}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in CONTROLS.items():
+    for name in names or CONTROLS:
         kept = folder / f"{name}.npy"
         if not kept.exists():
-            attributor = explain_with(cfg, datamodule, classifier)
-            if draw is not None:
-                attributor.field = Drawn(attributor, draw)
-            values = []
-            for rows in torch.arange(len(images)).split(cfg.batch_size):
-                integral = attributor.explain(images[rows], target=targets[rows], indices=indices[rows])
-                baselines = build(cfg.baseline).references(images[rows], None)[0]
-                score = ScoreFunction(classifier, attributor.score.objective, attributor.score.chunk_size)
-                explained = Explained(
-                    images[rows], integral.attribution, targets[rows], targets[rows], baselines, score, indices[rows],
-                    integral.gap, integral.absolute_mass,
-                )  # fmt: skip
-                measured = suite(explained)
-                values.append(torch.stack([measured[metric] for metric in COLUMNS], 1))
-            np.save(kept, torch.cat(values).numpy())
+            attributor, control = explain_with(cfg, datamodule, classifier), CONTROLS[name]
+            if isinstance(control, int):
+                attributor.field.sample_steps = control
+            else:
+                attributor.field = DrawnPath(attributor.field, *control)
+            np.save(kept, judged(attributor, build(cfg.baseline), batch, cfg.batch_size))
         found[name] = np.load(kept)
-        print(name, found[name].mean(0).round(3), found[name].mean().round(3), flush=True)
+        print(name, found[name].mean(0).round(3), found[name].mean().round(4), flush=True)
     lines = []
     for name, values in found.items():
         lead = found["prior"] - values
@@ -172,4 +175,4 @@ def main(pair: str, results: Path, count: int, skip: int) -> None:
 
 if __name__ == "__main__":
     pair, results, *rest = sys.argv[1:]
-    main(pair, Path(results), int(rest[0]) if rest else 300, int(rest[1]) if len(rest) > 1 else 0)
+    main(pair, Path(results), int(rest[0]) if rest else 300, int(rest[1]) if len(rest) > 1 else 0, rest[2:])

@@ -13,12 +13,19 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from diffig.attribution import Attributor
+from diffig.baselines import Baseline
+from diffig.classifiers import Classifier
 from diffig.config import build, compose
+from diffig.data.module import ImageDataModule
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.selection import select
 from diffig.metrics import DiffID, Explained, InsertionDeletion, MetricSuite
@@ -53,48 +60,71 @@ def judges() -> MetricSuite:
     )
 
 
-def main(pair: str, trials: Path, results: Path, count: int) -> None:
-    """Run the trials of a file and add a line for each to the results."""
-    base = DEVELOPMENT[pair]
-    datamodule, classifier = prepare(compose("evaluate", base))
+class Drawn(NamedTuple):
+    """Images `(B, C, H, W)`, their classes and their positions in the set `(B,)`."""
+
+    images: Tensor
+    targets: Tensor
+    indices: Tensor
+
+
+def development(pair: str, datamodule: ImageDataModule, classifier: Classifier) -> list[int]:
+    """Return the positions of the images that choices are made on, correctly classified, in the seeded order."""
     positions = select(datamodule, classifier, None, only_correct=True, seed=0)
     if pair == "photos":
         apart = set(select(datamodule, classifier, PHOTOS_KEPT_APART, only_correct=False, seed=0))
         positions = [position for position in positions if position in apart]
-    positions = positions[:count]
-    samples = [datamodule.test_set[position] for position in positions]
-    images = torch.stack([image for image, _, _ in samples])
-    targets, indices = (torch.tensor([sample[place] for sample in samples]) for place in (1, 2))
-    suite, folder = judges(), results.with_suffix("")
+    return positions
+
+
+def drawn(datamodule: ImageDataModule, positions: list[int]) -> Drawn:
+    """Return the images at `positions`."""
+    images, targets, indices = zip(*(datamodule.test_set[position] for position in positions), strict=True)
+    return Drawn(torch.stack(images), torch.tensor(targets), torch.tensor(indices))
+
+
+def judged(attributor: Attributor, baseline: Baseline, batch: Drawn, size: int) -> NDArray[np.float64]:
+    """Return what the judges say of an attributor's maps, `(B, len(COLUMNS))`, `size` images at a time."""
+    suite, found = judges(), []
+    for rows in torch.arange(len(batch.images)).split(size):
+        images, targets, indices = (tensor[rows] for tensor in batch)
+        integral = attributor.explain(images, target=targets, indices=indices)
+        score = ScoreFunction(attributor.score.classifier, attributor.score.objective, attributor.score.chunk_size)
+        references = baseline.references(images, None)[0]
+        explained = Explained(
+            images, integral.attribution, targets, targets, references, score, indices, integral.gap,
+            integral.absolute_mass,
+        )  # fmt: skip
+        measured = suite(explained)
+        found.append(torch.stack([measured[metric] for metric in COLUMNS], 1))
+    return torch.cat(found).numpy()
+
+
+def main(pair: str, trials: Path, results: Path, count: int) -> None:
+    """Run the trials of a file and add a line for each to the results."""
+    base = DEVELOPMENT[pair]
+    datamodule, classifier = prepare(compose("evaluate", base))
+    batch = drawn(datamodule, development(pair, datamodule, classifier)[:count])
+    folder = results.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     for trial in trials.read_text().splitlines():
         words = trial.split("#")[0].split()
         name = " ".join(words)
         done = pd.read_csv(results) if results.exists() else pd.DataFrame(columns=["trial", "defaults", "images"])
         same = (done["trial"] == name) & (done["defaults"] == DEFAULTS)
-        if not words or (same & (done["images"] >= len(images))).any():
+        if not words or (same & (done["images"] >= len(batch.images))).any():
             continue
         cfg = compose("evaluate", base + words)
         attributor = explain_with(cfg, datamodule, classifier)
-        start, size, found = time.process_time(), cfg.batch_size, []
-        for rows in torch.arange(len(images)).split(size):
-            integral = attributor.explain(images[rows], target=targets[rows], indices=indices[rows])
-            baselines = build(cfg.baseline).references(images[rows], None)[0]
-            score = ScoreFunction(classifier, attributor.score.objective, attributor.score.chunk_size)
-            explained = Explained(
-                images[rows], integral.attribution, targets[rows], targets[rows], baselines, score, indices[rows],
-                integral.gap, integral.absolute_mass,
-            )  # fmt: skip
-            measured = suite(explained)
-            found.append(torch.stack([measured[metric] for metric in COLUMNS], 1))
-        values = torch.cat(found).numpy()
+        start = time.process_time()
+        values = judged(attributor, build(cfg.baseline), batch, cfg.batch_size)
         number = len(done)
         np.save(folder / f"{number}.npy", values.astype(np.float32))
-        line = {"trial": name, "defaults": DEFAULTS, "images": len(images), "number": number}
+        line = {"trial": name, "defaults": DEFAULTS, "images": len(batch.images), "number": number}
         line |= {column: round(float(value), 4) for column, value in zip(COLUMNS.values(), values.mean(0), strict=True)}
         line["mean"] = round(float(values.mean()), 4)
-        cost = attributor.score.cost
-        line |= {"backward": cost.backward_images / len(images), "forward": cost.forward_images / len(images)}
+        cost, images = attributor.score.cost, len(batch.images)
+        line |= {"backward": cost.backward_images / images, "forward": cost.forward_images / images}
         line["seconds"] = round(time.process_time() - start, 1)
         pd.concat([done, pd.DataFrame([line])]).to_csv(results, index=False)
         print(line, flush=True)
