@@ -47,8 +47,8 @@ test-slurm: $(READY)
 	$(PYTEST) -m slurm
 
 lint: $(READY)
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests experiments
+	$(BIN)/ruff check src tests experiments
 	$(BIN)/mypy
 
 docs: $(READY)

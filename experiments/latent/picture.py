@@ -1,7 +1,7 @@
 """Draw what the trainings of a folder of parts came to: picture.py FOLDER leaves FOLDER/training.png.
 
-Above, the losses of autoencoder, path model and networks; below, how well each network's prediction goes with the truth on
-held-out images, over all paths and between paths of one image, at four noise levels.
+Above, the losses of autoencoder, path model and networks; below, how well each network's prediction goes with the truth
+on held-out images, over all paths and between paths of one image, at four noise levels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import matplotlib
 import pandas as pd
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 (after the backend is chosen)
+from matplotlib import pyplot as plt
 
 NETWORKS = ("faithfulness", "complexity", "faithfulness_centred", "complexity_centred")
 

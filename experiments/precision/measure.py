@@ -2,9 +2,10 @@
 
     python experiments/precision/measure.py [--images 16] [--steps 32] [--output outputs/precision/table.csv]
 
-Needs `DIFFIG_SHARED_DATA`, the folder with CIFAR-10's ResNet-20 and test images. The network is in float32 (what is right), under
-autocast, or itself half; with half images a method adds up in float32, and `all in half` adds up in half as well, by a loop
-of its own. Distances are those of whole maps, as a share of the size of the right one; medians over images.
+Needs `DIFFIG_SHARED_DATA`, the folder with CIFAR-10's ResNet-20 and test images. The network is in float32 (what is
+right), under autocast, or itself half; with half images a method adds up in float32, and `all in half` adds up in half
+as well, by a loop of its own. Distances are those of whole maps, as a share of the size of the right one; medians over
+images.
 """
 
 from __future__ import annotations

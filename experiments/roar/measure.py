@@ -24,9 +24,9 @@ from diffig.config import build, compose
 from diffig.data.image_sets import ImageSet
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.preparation import explain_with, prepare
-from diffig.tracking.progress import duration
 from diffig.evaluation.roar import Retraining, Roar, explained_set
 from diffig.metrics.roar import SHARES, Removal, without_relevant
+from diffig.tracking.progress import duration
 
 METHODS = (
     *("ig", "gig", "spi", "coarse_to_fine", "blur_ig", "diffig_field", "gradient_x_input", "lrp", "grad_cam"),

@@ -3,8 +3,8 @@
     python experiments/scale/generate.py outputs/scale --images 29        # 4,300 jobs, 997,600 rows
     python experiments/scale/generate.py outputs/scale --images 291       # 10,010,400 rows
 
-43 methods, 5 data sets, 20 settings of each (5 numbers of steps, 2 baselines, 2 seeds), 8 metrics. Every method has a quality, every
-image a difficulty, and a value is their sum with noise; so a report has something to find.
+43 methods, 5 data sets, 20 settings of each (5 numbers of steps, 2 baselines, 2 seeds), 8 metrics. Every method has a
+quality, every image a difficulty, and a value is their sum with noise; so a report has something to find.
 """
 
 from __future__ import annotations

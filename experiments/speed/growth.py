@@ -2,9 +2,9 @@
 
     MALLOC_MMAP_THRESHOLD_=65536 python experiments/speed/growth.py [--size 128] [--output outputs/speed/growth.csv]
 
-Linux only: the high-water mark of the process is set back before each run. The classifier needs next to nothing, so what
-is read is the method's own, in MB above what the process held before; chunks of 8 images. Blocks of 64 kB and more go back
-to the system when they are freed, as the environment variable asks, or the marks would hide each other.
+Linux only: the high-water mark of the process is set back before each run. The classifier needs next to nothing, so
+what is read is the method's own, in MB above what the process held before; chunks of 8 images. Blocks of 64 kB and more
+go back to the system when they are freed, as the environment variable asks, or the marks would hide each other.
 """
 
 from __future__ import annotations
@@ -18,10 +18,28 @@ import torch
 
 import diffig
 
-METHODS = (
-    "ig idg idgi left_ig split_ig path_weighted_ig spi gig geodesic_ig coarse_to_fine blur_ig spectral_ig samp samp_pp "
-    "reveal_ig agi fringe smoothgrad gradient diffig_field"
-).split()
+METHODS = [
+    "ig",
+    "idg",
+    "idgi",
+    "left_ig",
+    "split_ig",
+    "path_weighted_ig",
+    "spi",
+    "gig",
+    "geodesic_ig",
+    "coarse_to_fine",
+    "blur_ig",
+    "spectral_ig",
+    "samp",
+    "samp_pp",
+    "reveal_ig",
+    "agi",
+    "fringe",
+    "smoothgrad",
+    "gradient",
+    "diffig_field",
+]
 FEW, MANY = 32, 256
 
 

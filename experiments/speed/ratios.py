@@ -1,6 +1,6 @@
 """How fast diffig is beside its peers, in one process: ratios of processor time beside what they should be.
 
-    python experiments/speed/ratios.py [--repeats 3] [--only ig gig field diffid sticks] [--output outputs/speed/ratios.csv]
+    python experiments/speed/ratios.py [--repeats 3] [--only ig gig field diffid sticks] [--output FILE.csv]
 
 Random weights, one thread. Ours and the peer's run in turn, each as often, and a ratio is the median over repeats of
 the two that ran beside each other: what else the machine does then falls on both. Guided IG's peer needs `pip install

@@ -26,10 +26,13 @@ from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.method.latent.path import LatentPath
 from diffig.method.latent.prior import LatentPrior, Sampler
 from diffig.method.latent.space import LatentSpace
+from diffig.paths.basis import Basis
 from diffig.paths.codec import Codec, borrowed
 from diffig.paths.decoded import DecodedPath, Ends
 from diffig.paths.generator import ExplainBatch, candidates
 from diffig.paths.path import Path
+from diffig.paths.schedule import Schedule
+from diffig.paths.scheduled import Scheduled, ScheduledPath
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -50,6 +53,9 @@ class LatentDiffIG(RegionalAttributor):
         aggregation: of the candidates; `best_of` judges them by soft insertion minus deletion, `best_guided` by what
             guidance climbs.
         rule, credit, nodes: of the integral, see `PathAttributor`.
+        schedule: lets the bands of `basis` follow the decoded path one after another, see `ScheduledPath`; none moves
+            the image whole, as published.
+        basis: the bands of the schedule, Laplacian ones where none is given.
     """
 
     name = "diffig_latent"
@@ -75,6 +81,8 @@ class LatentDiffIG(RegionalAttributor):
         rule: Rule = "midpoint",
         credit: Credit | str | None = None,
         nodes: Nodes = "uniform",
+        schedule: Schedule | None = None,
+        basis: Basis | None = None,
     ) -> None:
         loaded = prior if isinstance(prior, LatentPrior) else LatentPrior.load(prior)
         guidance = energies or Guidance()
@@ -91,9 +99,10 @@ class LatentDiffIG(RegionalAttributor):
                 "aggregation=best_guided ranks candidates by the learned guidance, and learned.lambda_faith and "
                 "learned.lambda_comp are both 0; set one, or choose aggregation=best_of"
             )
-        self.best_guided = aggregation == "best_guided"
+        self.autoencoder, self.best_guided = autoencoder, aggregation == "best_guided"
         options = {"rule": rule, "credit": credit, "nodes": nodes, "n_paths": n_paths, "aggregation": aggregation}
-        super().__init__(score, self.sequences, baseline, seed, steps=steps - spent, **options)  # type: ignore[arg-type]
+        paths = self.sequences if schedule is None else Scheduled(self.sequences, basis, schedule)
+        super().__init__(score, paths, baseline, seed, steps=steps - spent, **options)  # type: ignore[arg-type]
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
@@ -104,14 +113,15 @@ class LatentDiffIG(RegionalAttributor):
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         judged = ExplainBatch(images, baselines, targets, self.score)
         repeated = candidates(targets, self.n_paths)
-        with borrowed(self.sequences.space.autoencoder, images.device):
-            path = self.sequences.generate(*judged, n_paths=self.n_paths, streams=streams, region=self._region)
+        with borrowed(self.autoencoder, images.device):
+            path = self.path.generate(*judged, n_paths=self.n_paths, streams=streams, region=self._region)
             integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         if self.best_guided:
             return self._best_guided(integral, path)
         return combine(integral, self.aggregation, judged)
 
     def _best_guided(self, integral: Integral, path: Path) -> Integral:
+        path = path.path if isinstance(path, ScheduledPath) else path
         assert isinstance(path, DecodedPath)
         quality = self.sequences.learned.quality(path.latents.flatten(2)).view(-1, self.n_paths)
         attribution, gap, mass = (part.unflatten(0, (-1, self.n_paths)) for part in integral)

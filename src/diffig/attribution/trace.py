@@ -39,7 +39,7 @@ def path_of(
         return None
     streams = Streams(attributor.seed, torch.arange(len(images)) if indices is None else indices)
     baselines = attributor.baseline.references(images, streams)[0]
-    codec = getattr(attributor, "autoencoder", None) or getattr(getattr(generator, "space", None), "autoencoder", None)
+    codec = getattr(attributor, "autoencoder", None)
     options: dict[str, Any] = {"region": region} if isinstance(attributor, RegionalAttributor) else {}
     with borrowed(codec, images.device):  # type: ignore[arg-type]
         return generator.generate(images, baselines, targets, attributor.score, streams=streams, **options)

@@ -16,6 +16,7 @@ from diffig.paths.mig import LatentGeodesicPath
 from diffig.paths.path import AlphaPath, Path, PointPath
 from diffig.paths.samp import GreedyPixelPath
 from diffig.paths.schedule import Schedule
+from diffig.paths.scheduled import Scheduled, ScheduledPath
 from diffig.paths.spectral_ig import SpectralPath
 from diffig.paths.stick_breaking import StickBreakingPath
 from diffig.paths.straight import StraightPath
@@ -43,6 +44,8 @@ __all__ = [
     "PointPath",
     "ScaleSpacePath",
     "Schedule",
+    "Scheduled",
+    "ScheduledPath",
     "SpectralPath",
     "StickBreakingPath",
     "StraightPath",
