@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REQUIRED = [name for name in [*COMPARISON, *SETTING, "image_index", "seed", "metric", "value"] if name not in LATER]
+ROUNDING = 1e-4  # of a value: float32 sums depend on how many images went together, and a small gap's share shows it
 MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images", "gap", "status"]
 
 
@@ -136,7 +137,7 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     lowest, highest = groups["value"].transform("min"), groups["value"].transform("max")
     holes = rows.loc[repeated, "value"].isna()
     half_missing = holes != holes.groupby([rows.loc[repeated, k] for k in key], dropna=False).transform("max")
-    differs = ((highest - lowest) > 1e-6 * (1 + lowest.abs())) | half_missing
+    differs = ((highest - lowest) > ROUNDING * (1 + lowest.abs())) | half_missing
     if differs.any():
         runs = ", ".join(sorted(rows.loc[repeated, "run"].unique())[:4])
         example = rows.loc[differs[differs].index[0]]
