@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The benchmark on one pair of images and classifier. Usage: run.sh <pair> [overrides of every evaluation...]
 # Pairs: cifar10_resnet20 cifar10_resnet56 photos_mobilenet photos_squeezenet mnist_vit digits_cnn, and coco (localisation).
-# DIFFIG_SHARED_DATA names the folder of data and weights. A part that was killed goes on when it is started again.
+# SEEDS=1,2 draws DiffIG's samples again. DIFFIG_SHARED_DATA names the folder of data and weights. A part that was killed goes on when it is started again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${DIFFIG_SHARED_DATA:?set it to the folder of data and weights}"
@@ -65,6 +65,7 @@ evaluate credited_schedule method=coarse_to_fine "${agreeing[@]}"
 evaluate credited_straight method=ig,gig "${proportional[@]}"
 evaluate published method=ig,gig,idgi,coarse_to_fine
 if [ -n "$relevance" ]; then evaluate relevance_widths "method=$relevance" "$widths"; fi
+if [ -n "${SEEDS:-}" ]; then evaluate seeds preset=default "seed=$SEEDS"; fi
 if $wide; then
     evaluate credited_bands method=blur_ig,spectral_ig "${agreeing[@]}"
     evaluate credited_walks method=spi n_paths=4 steps=8 aggregation=consensus "${proportional[@]}"

@@ -4,7 +4,8 @@
 
 For each pair of images and classifier: `means.csv` (each setting's mean of each column, its mean rank and cost) and
 `leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap intervals). For all:
-`standing.csv` (where `diffig_field` stands in each column) and `leads.png`.
+`standing.csv` (where `diffig_field` stands in each column), `leads.png`, and where `SEEDS` were run `seeds.csv` (the
+mean of the columns for each seed, and the lead of the mean over seeds).
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ PAIRS = {
 }
 OURS = "diffig_field"
 CREDITED, WIDTHS = " + credit", " + widths"
+SEEDS = "seeds"
+RIVALS = ("lrp", "lrp + widths", "coarse_to_fine + credit")
 
 
 def setting(part: str, method: str) -> str:
@@ -56,6 +59,8 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return values `(setting, image) x column`, of the columns that all have, and what an image cost each setting."""
     values, costs = [], {}
     for file in sorted(folder.glob("*/*/rows.parquet")):
+        if file.parts[-3] == SEEDS:
+            continue
         rows = read_table(file)
         name = setting(file.parts[-3], str(rows["method"].iloc[0]))
         table = rows.pivot_table(index="image_index", columns="metric", values="value")
@@ -73,6 +78,23 @@ def lead(table: pd.DataFrame, other: str, ours: str = OURS) -> dict[str, tuple[f
     difference = table.loc[ours] - table.loc[other]
     difference = difference.assign(mean=difference.mean(axis=1))
     return {c: (float(difference[c].mean()), *bootstrap_interval(difference[c])) for c in difference}
+
+
+def over_seeds(folder: Path, table: pd.DataFrame) -> dict[str, object]:
+    """Return the mean of the columns for each seed of ours, and what the mean of all seeds leads by."""
+    runs = {0: table.loc[OURS]}
+    for file in sorted(folder.glob(f"{SEEDS}/*/rows.parquet")):
+        rows = read_table(file)
+        found = rows.pivot_table(index="image_index", columns="metric", values="value").rename(columns=COLUMNS)
+        runs[int(rows["seed"].iloc[0])] = found[list(table)]
+    means = {seed: found.mean(axis=1) for seed, found in runs.items()}
+    line: dict[str, object] = {f"seed {seed}": round(float(mean.mean()), 4) for seed, mean in sorted(means.items())}
+    for name in RIVALS:
+        if name in table.index:
+            ahead = sum(means.values()) / len(means) - table.loc[name].mean(axis=1)
+            low, high = bootstrap_interval(ahead)
+            line[f"minus {name}"] = f"{ahead.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    return line
 
 
 def standing(leads: dict[str, dict[str, tuple[float, float, float]]], column: str) -> dict[str, object]:
@@ -117,13 +139,15 @@ def picture(leads: dict[str, dict[str, dict[str, tuple[float, float, float]]]], 
 
 def main(folder: Path, results: Path) -> None:
     """Write tables and picture of every pair that has rows."""
-    everything, lines = {}, []
+    everything, lines, seeds = {}, [], []
     for pair in PAIRS:
         if not any((folder / pair).glob("default/*/rows.parquet")):
             continue
         table, costs = read(folder / pair)
         kept = results / pair
         kept.mkdir(parents=True, exist_ok=True)
+        if (folder / pair / SEEDS).is_dir():
+            seeds.append({"pair": pair, **over_seeds(folder / pair, table)})
         means = table.groupby(level=0).mean()
         ranks = means.rank(ascending=False).mean(axis=1).rename("mean rank")
         shown = means.assign(mean=means.mean(axis=1)).join(ranks).join(costs).round(4)
@@ -138,6 +162,9 @@ def main(folder: Path, results: Path) -> None:
             {"pair": pair, "column": column, **standing(rivals, column)} for column in next(iter(rivals.values()))
         )
     pd.DataFrame(lines).to_csv(results / "standing.csv", index=False)
+    if seeds:
+        pd.DataFrame(seeds).to_csv(results / "seeds.csv", index=False)
+        print(pd.DataFrame(seeds).to_string(index=False))
     picture(everything, results / "leads.png")
     print(pd.DataFrame(lines).to_string(index=False))
 

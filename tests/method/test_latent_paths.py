@@ -16,8 +16,10 @@ from diffig.method.guidance.learned_guidance import LearnedGuidance
 from diffig.method.latent.data import PathDraws
 from diffig.method.latent.prior import Ends, LatentPrior
 from diffig.method.latent.space import LatentSpace
+from diffig.paths.basis import LaplacianBasis
 from diffig.paths.decoded import DecodedPath
 from diffig.paths.generator import candidates
+from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -673,6 +675,29 @@ def test_best_guided_takes_the_candidate_of_highest_quality():
         for part, all_parts in zip(found, each, strict=True):
             torch.testing.assert_close(part[row], all_parts[4 * row + best], rtol=1e-4, atol=1e-6)
     assert len(set(quality.argmax(1).tolist())) > 1
+
+
+@pytest.mark.parametrize("how", ["mean", "best_guided"])
+def test_bands_that_move_together_are_the_published_method(how):
+    images, baselines = pictures()
+    options = {"n_paths": 3, "aggregation": how, "learned": learned()}
+    plain = method(**options).explain(images, baselines, 1)
+    together = method(schedule=Schedule("together"), basis=LaplacianBasis(2), **options).explain(images, baselines, 1)
+    for left, right in zip(together, plain, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-5)
+    apart = method(schedule=Schedule(overlap=0), basis=LaplacianBasis(2), **options).explain(images, baselines, 1)
+    assert (apart.attribution - plain.attribution).abs().max() > 1e-3
+
+
+def test_a_schedule_decodes_no_sequence_twice_for_its_bands():
+    """All bands ask for their points in one call, so the decoder sees each point of a sequence once for each chunk."""
+    seen = []
+    for schedule in (None, Schedule("together")):
+        codec = Lossy()
+        explainer = method(codec=codec, schedule=schedule, basis=LaplacianBasis(3), steps=8)
+        explainer.explain(*pictures(), 1)
+        seen.append(sum(codec.calls))
+    assert seen[0] == seen[1]
 
 
 def test_strengths_are_told():
