@@ -23,7 +23,7 @@ from generate import BASELINES, SEEDS, STEPS
 
 from diffig.cli.sweeps import report
 from diffig.config import compose
-from diffig.evaluation.duplicate_run import find_duplicate
+from diffig.evaluation.duplicate_run import announce, find_duplicate
 from diffig.io import write_text
 
 METHODS, DATASETS = 43, 5
@@ -54,6 +54,7 @@ def make(folder: Path, like: Path, share: float) -> None:
         write_text(place / ".hydra" / "overrides.yaml", "".join(f"- {word}\n" for word in words), durable=False)
         mark = hashlib.sha256(repr(named).encode()).hexdigest()[:16]
         write_text(place / "fingerprint", mark, durable=False)
+        announce(place, mark)
 
 
 def measure(folder: Path) -> None:

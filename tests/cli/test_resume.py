@@ -116,9 +116,12 @@ def test_a_run_killed_between_its_rows_and_its_mark_is_no_twin_of_what_it_was(
     from diffig.evaluation.duplicate_run import find_duplicate
 
     words = [*TINY, "limit=2", "steps=2", f"dirs.cache={cache}", "hydra.run.dir=sweep/0"]
+    monkeypatch.setattr("diffig.evaluation.run.in_sweep", lambda: True)
     assert program("evaluate", *words, "method=ig") == 0
     mark = (tmp_path / "sweep" / "0" / "fingerprint").read_text()
     assert find_duplicate(tmp_path / "sweep" / "1", mark) == tmp_path / "sweep" / "0"
+    assert find_duplicate(tmp_path / "sweep" / "0", mark) is None
+    assert find_duplicate(tmp_path / "sweep" / "1", "another") is None
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

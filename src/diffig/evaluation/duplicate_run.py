@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffig.evaluation.rows import read_table
-from diffig.io import whole, write_json
+from diffig.io import whole, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FINISHED = ".finished"
+"""In a sweep's folder: a file for each fingerprint that has finished, which holds the name of the job's folder."""
 
 TAKEN_OVER = "taken_over.json"
 RESULTS = (
@@ -27,12 +30,22 @@ def in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
+def announce(output: Path, mark: str) -> None:
+    """Let the other jobs of the sweep know that `output` has the finished rows of the fingerprint `mark`."""
+    write_text(output.parent / FINISHED / mark, output.name, durable=False)
+
+
 def find_duplicate(output: Path, mark: str) -> Path | None:
-    """Return a finished sibling folder of `output` with the fingerprint `mark`."""
-    for folder in sorted(file.parent for file in output.parent.glob("*/fingerprint")):
-        if folder != output and marked(folder, mark) and (folder / "rows.parquet").is_file():
-            return folder
-    return None
+    """Return a finished sibling folder of `output` with the fingerprint `mark`; one file is read, of however many jobs.
+
+    What was announced is believed only while the folder still has these rows.
+    """
+    try:
+        folder = output.parent / (output.parent / FINISHED / mark).read_text()
+    except OSError:
+        return None
+    found = folder != output and marked(folder, mark) and (folder / "rows.parquet").is_file()
+    return folder if found else None
 
 
 def marked(folder: Path, mark: str) -> bool:

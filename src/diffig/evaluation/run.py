@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Subset
 
 from diffig.config import build
-from diffig.evaluation.duplicate_run import find_duplicate, in_sweep, marked, reuse_rows
+from diffig.evaluation.duplicate_run import announce, find_duplicate, in_sweep, marked, reuse_rows
 from diffig.evaluation.explainer import Explainer
 from diffig.evaluation.fingerprint import fingerprint
 from diffig.evaluation.finishing import finish
@@ -101,6 +101,8 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         log.info("%s, protocol %s: %d images in %.1f s", facts["method"], cfg.protocol, len(left), seconds)
         finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
         write_text(output / "fingerprint", mark)
+        if in_sweep():
+            announce(output, mark)
     trainer.strategy.barrier()  # a launcher may end the other processes as soon as one has ended
     return rows
 
