@@ -2,8 +2,9 @@
 
     python experiments/benchmark/table.py [outputs/benchmark] [experiments/benchmark/results]
 
-For each pair of images and classifier: `means.csv` (each setting's mean of each column, its mean rank and cost) and
-`leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap intervals). For all:
+For each pair of images and classifier (`coco`: of localisation): `means.csv` (each setting's mean of each column, its
+mean rank and cost) and `leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap
+intervals). For all:
 `standing.csv` (where `diffig_field` stands in each column), `leads.png`, and where `SEEDS` were run `seeds.csv` (the
 mean of the columns for each seed, and the lead of the mean over seeds).
 """
@@ -43,6 +44,12 @@ PAIRS = {
     "digits_cnn": "digits, CNN",
 }
 OURS = "diffig_field"
+LOCALISATION = {
+    "relevance_mass": "relevance mass",
+    "relevance_rank": "relevance rank",
+    "energy_pointing": "energy pointing",
+    "pointing": "pointing game",
+}
 CREDITED, WIDTHS = " + credit", " + widths"
 SEEDS = "seeds"
 RIVALS = ("lrp", "lrp + widths", "coarse_to_fine + credit")
@@ -55,7 +62,7 @@ def setting(part: str, method: str) -> str:
     return method + (CREDITED if part.startswith("credited") else WIDTHS if part.endswith("widths") else "")
 
 
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(folder: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return values `(setting, image) x column`, of the columns that all have, and what an image cost each setting."""
     values, costs = [], {}
     for file in sorted(folder.glob("*/*/rows.parquet")):
@@ -64,10 +71,10 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         rows = read_table(file)
         name = setting(file.parts[-3], str(rows["method"].iloc[0]))
         table = rows.pivot_table(index="image_index", columns="metric", values="value")
-        values.append(table.reindex(columns=list(COLUMNS)).assign(setting=name))
+        values.append(table.reindex(columns=list(columns)).assign(setting=name))
         costs[name] = rows.groupby("image_index")[["backward_images", "forward_images"]].first().mean()
-    table = pd.concat(values).set_index("setting", append=True).swaplevel().rename(columns=COLUMNS).sort_index()
-    if table["per pixel"].equals(table["DiffID"]):
+    table = pd.concat(values).set_index("setting", append=True).swaplevel().rename(columns=columns).sort_index()
+    if "per pixel" in table and table["per pixel"].equals(table["DiffID"]):
         table = table.drop(columns="per pixel")  # one channel: an element is a pixel, and would count twice
     in_all = table.groupby(level=0).mean().notna().all()
     return table.loc[:, in_all], pd.DataFrame(costs).T.round(1)
@@ -137,30 +144,40 @@ def picture(leads: dict[str, dict[str, dict[str, tuple[float, float, float]]]], 
     figure.savefig(file, dpi=110)
 
 
+def leave(table: pd.DataFrame, shown: pd.DataFrame, kept: Path) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Write `means.csv` and `leads.csv` of one pair and return the leads."""
+    kept.mkdir(parents=True, exist_ok=True)
+    shown = shown.round(4)
+    shown.insert(0, "images", table.groupby(level=0).size())
+    shown.to_csv(kept / "means.csv")
+    leads = {name: lead(table, name) for name in sorted(shown.index) if name != OURS}
+    text = {n: {c: f"{v:+.3f} [{lo:+.3f}, {hi:+.3f}]" for c, (v, lo, hi) in f.items()} for n, f in leads.items()}
+    pd.DataFrame(text).T.rename_axis("diffig_field minus").to_csv(kept / "leads.csv")
+    return leads
+
+
 def main(folder: Path, results: Path) -> None:
     """Write tables and picture of every pair that has rows."""
     everything, lines, seeds = {}, [], []
     for pair in PAIRS:
         if not any((folder / pair).glob("default/*/rows.parquet")):
             continue
-        table, costs = read(folder / pair)
-        kept = results / pair
-        kept.mkdir(parents=True, exist_ok=True)
+        table, costs = read(folder / pair, COLUMNS)
         if (folder / pair / SEEDS).is_dir():
             seeds.append({"pair": pair, **over_seeds(folder / pair, table)})
         means = table.groupby(level=0).mean()
         ranks = means.rank(ascending=False).mean(axis=1).rename("mean rank")
-        shown = means.assign(mean=means.mean(axis=1)).join(ranks).join(costs).round(4)
-        shown.insert(0, "images", table.groupby(level=0).size())
-        shown.sort_values("mean", ascending=False).to_csv(kept / "means.csv")
-        leads = {name: lead(table, name) for name in means.index if name != OURS}
+        shown = means.assign(mean=means.mean(axis=1)).join(ranks).join(costs)
+        leads = leave(table, shown.sort_values("mean", ascending=False), results / pair)
         everything[pair] = leads
-        text = {n: {c: f"{v:+.3f} [{lo:+.3f}, {hi:+.3f}]" for c, (v, lo, hi) in f.items()} for n, f in leads.items()}
-        pd.DataFrame(text).T.rename_axis("diffig_field minus").to_csv(kept / "leads.csv")
         rivals = {name: found for name, found in leads.items() if not name.startswith(OURS)}
         lines.extend(
             {"pair": pair, "column": column, **standing(rivals, column)} for column in next(iter(rivals.values()))
         )
+    if any((folder / "coco").glob("default/*/rows.parquet")):
+        table, costs = read(folder / "coco", LOCALISATION)
+        shown = table.groupby(level=0).mean().join(costs).sort_values("relevance mass", ascending=False)
+        leave(table, shown, results / "coco")
     pd.DataFrame(lines).to_csv(results / "standing.csv", index=False)
     if seeds:
         pd.DataFrame(seeds).to_csv(results / "seeds.csv", index=False)
