@@ -31,13 +31,13 @@ def finish(
     logger: Any,
 ) -> None:
     """Write summary, names of the classes and picture, and send them to the dashboard where there is one."""
-    from diffig.evaluation.summary import summarise
+    from diffig.evaluation.summary import printed, summarise
 
     output = Path(cfg.dirs.output)
     summary = summarise(rows)
     write_text(output / "summary.csv", summary.to_csv(index=False))
     write_json(output / "classes.json", [str(name) for name in datamodule.class_names])
-    log.info("summary\n%s", summary.to_string(index=False))
+    log.info("summary: %s", printed(summary))
     picture = output / "attributions.png"
     attributions = store.attributions()
     shown: dict[int, Shown] = {}
