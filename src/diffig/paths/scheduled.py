@@ -32,15 +32,20 @@ class ScheduledPath(Path):
         shortest = float((ends - starts).min())
         super().__init__(path.images, path.baselines, max(path.n_segments, round(path.n_segments / shortest)))
         self.path, self.basis, self.schedule, self.intended = path, basis, schedule, path.intended
+        self._bands = basis.components(path.images - path.baselines)
 
     def _between(self, lower: Tensor, fraction: Tensor) -> Tensor:
         times = (lower + fraction) / self.n_segments
-        clock = self.schedule.clock(times.flatten(), self.basis.n_bands)
-        followed = self.path.at(clock.view(len(times), -1) * self.path.n_segments)
+        clock = self.schedule.clock(times.flatten(), self.basis.n_bands).view(*times.shape, -1)
+        followed = self.path.at(clock.flatten(1) * self.path.n_segments)
         way = (followed - self.baselines[:, None]).unflatten(1, (-1, self.basis.n_bands))
         points = self.baselines[:, None].repeat(1, times.shape[1], 1, 1, 1)
         for band in range(self.basis.n_bands):
-            points += self.basis.components(way[:, :, band].flatten(0, 1))[:, band].view_as(points)
+            arrived = (clock[..., band] >= 1).to(points)[..., None, None, None]
+            points.addcmul_(arrived, self._bands[:, None, band])
+            moving = (clock[..., band] > 0) & (clock[..., band] < 1)
+            if moving.any():  # few bands move at a time, and only theirs are split anew
+                points[moving] += self.basis.components(way[:, :, band][moving])[:, band]
         return points
 
 
