@@ -1,4 +1,4 @@
-"""Ctrl-C: one line, exit code 130, and the same command goes on where it stopped."""
+"""Ctrl-C and kill: one line, exit code 130, and the same command goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ Program = Callable[..., int]
 TINY = ("dataset.size=8", "classifier.width=8", "metrics=fast", "trainer=cpu")
 
 
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
 def test_an_interrupted_evaluation_goes_on(
-    program: Program, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    asked: signal.Signals, program: Program, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*TINY, "method=gig", "steps=150", "limit=12", "batch_size=2", f"dirs.cache={cache}", "hydra.run.dir=run"]
     command = [sys.executable, "-m", "diffig.cli.evaluate", *words]
@@ -37,7 +38,7 @@ def test_an_interrupted_evaluation_goes_on(
         assert running.poll() is None, "it ended before it could be interrupted"
         assert time.monotonic() < limit, "no batch came"
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(asked)
     _, said = running.communicate(timeout=120)
     assert running.returncode == 130
     hint = f"interrupted; the same command with hydra.run.dir={tmp_path / 'run'} goes on from here"

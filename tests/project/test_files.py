@@ -9,8 +9,8 @@ LONGEST, SHORTEST = 250, 25
 # What is short for a reason.
 SHORT = {
     "attribution/gradient_x_input.py": "a file for each method",
-    "cluster.py": "what conf/trainer names, and all that is known of SLURM here",
     "credit/idgi.py": "a file for each credit",
+    "evaluation/termination.py": "a callback of its own, beside the one that writes",
     "version.py": "read without importing anything",
 }
 

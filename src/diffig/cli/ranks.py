@@ -11,6 +11,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+from diffig.cluster import under_submitit
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -35,11 +37,6 @@ def is_first_rank() -> bool:
     # All of them: what Lightning starts inside a SLURM job has that job's SLURM_PROCID, 0, and a LOCAL_RANK of its own.
     names = ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK")
     return all(os.environ.get(name) in (None, "", "0") for name in names)
-
-
-def under_submitit() -> bool:
-    """Whether submitit has started this process."""
-    return "SUBMITIT_EXECUTOR" in os.environ
 
 
 def _take_ranks_of_submitit(cfg: DictConfig) -> None:

@@ -22,6 +22,7 @@ from diffig.evaluation.preparation import assemble, judge_with, make_ready, meth
 from diffig.evaluation.rows import RowStore, read_table
 from diffig.evaluation.run_columns import run_columns
 from diffig.evaluation.selection import select
+from diffig.evaluation.termination import Termination
 from diffig.evaluation.thumbnails import ThumbnailStore
 from diffig.evaluation.writer import RowWriter
 from diffig.io import write_json, write_text
@@ -71,7 +72,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     facts = run_columns(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
     shown = set(indices[: cfg.pictures])
-    watchers = [RowWriter(store, shown, thumbnails), *progress()]
+    watchers = [RowWriter(store, shown, thumbnails), Termination(), *progress()]
     trainer = build(cfg.trainer, logger=logger, callbacks=watchers, enable_progress_bar=in_terminal())
     if trainer.is_global_zero:
         store.prepare()
