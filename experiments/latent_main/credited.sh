@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Latent DiffIG and its peers, all with the logit, a credit, the consensus of N candidates and the choice of a width.
-# Usage: credited.sh [small|cifar10] [overrides of every evaluation...]; parts are trained first where there are none.
+# Usage: credited.sh [small|cifar10|paper] [overrides of every evaluation...]; parts are trained first where there are none.
 source "$(dirname "$0")/../study.sh" || exit
-scale=$(choice scale "${1:-small}" small cifar10)
+scale=$(choice scale "${1:-small}" small cifar10 paper)
 shift || true
 out=outputs/latent_credited/$scale
 CENTRED=1 experiments/latent/train.sh "$scale"
-case $scale in small) limit=200 ;; cifar10) limit=100 ;; esac
+case $scale in small) limit=200 ;; *) limit=100 ;; esac
 mkdir -p "$out"
 evaluate() { # evaluate <name> <words...>
     say "$1"
