@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The benchmark on one pair of images and classifier. Usage: run.sh <pair> [overrides of every evaluation...]
 # Pairs: cifar10_resnet20 cifar10_resnet56 photos_mobilenet photos_squeezenet mnist_vit digits_cnn, and coco (localisation).
-# SEEDS=1,2 draws DiffIG's samples again. DIFFIG_SHARED_DATA names the folder of data and weights. A part that was killed goes on when it is started again.
+# DIFFIG_SHARED_DATA names the folder of data and weights; SEEDS=1,2 draws DiffIG's samples again.
+# A part that was killed goes on when it is started again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${DIFFIG_SHARED_DATA:?set it to the folder of data and weights}"

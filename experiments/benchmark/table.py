@@ -4,15 +4,15 @@
 
 For each pair of images and classifier (`coco`: of localisation): `means.csv` (each setting's mean of each column, its
 mean rank and cost) and `leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap
-intervals). For all:
-`standing.csv` (where `diffig_field` stands in each column), `leads.png`, and where `SEEDS` were run `seeds.csv` (the
-mean of the columns for each seed, and the lead of the mean over seeds).
+intervals). For all: `standing.csv` (where `diffig_field` stands in each column), `leads.png`, and where `SEEDS` were
+run `seeds.csv` (the mean of the columns for each seed, and the lead of the mean over seeds).
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -55,21 +55,27 @@ SEEDS = "seeds"
 RIVALS = ("lrp", "lrp + widths", "coarse_to_fine + credit")
 
 
-def setting(part: str, method: str) -> str:
+Lead = tuple[float, float, float]  # a difference and its interval
+
+
+def setting(part: str, rows: pd.DataFrame) -> str:
     """Return the name of what a folder of the sweep ran: the method, and what it was given."""
+    method = str(rows["method"].iloc[0])
     if part == "fast":
         return f"{method} fast"
     return method + (CREDITED if part.startswith("credited") else WIDTHS if part.endswith("widths") else "")
 
 
-def read(folder: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(
+    folder: Path, columns: dict[str, str], named: Callable[[str, pd.DataFrame], str] = setting
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return values `(setting, image) x column`, of the columns that all have, and what an image cost each setting."""
     values, costs = [], {}
     for file in sorted(folder.glob("*/*/rows.parquet")):
         if file.parts[-3] == SEEDS:
             continue
         rows = read_table(file)
-        name = setting(file.parts[-3], str(rows["method"].iloc[0]))
+        name = named(file.parts[-3], rows)
         table = rows.pivot_table(index="image_index", columns="metric", values="value")
         values.append(table.reindex(columns=list(columns)).assign(setting=name))
         costs[name] = rows.groupby("image_index")[["backward_images", "forward_images"]].first().mean()
@@ -80,11 +86,17 @@ def read(folder: Path, columns: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFr
     return table.loc[:, in_all], pd.DataFrame(costs).T.round(1)
 
 
-def lead(table: pd.DataFrame, other: str, ours: str = OURS) -> dict[str, tuple[float, float, float]]:
+def lead(table: pd.DataFrame, other: str, ours: str = OURS) -> dict[str, Lead]:
     """Return ours minus the other with its interval, for each column and their mean."""
     difference = table.loc[ours] - table.loc[other]
     difference = difference.assign(mean=difference.mean(axis=1))
     return {c: (float(difference[c].mean()), *bootstrap_interval(difference[c])) for c in difference}
+
+
+def told(found: Lead) -> str:
+    """Return a lead as text."""
+    value, low, high = found
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def over_seeds(folder: Path, table: pd.DataFrame) -> dict[str, object]:
@@ -99,12 +111,11 @@ def over_seeds(folder: Path, table: pd.DataFrame) -> dict[str, object]:
     for name in RIVALS:
         if name in table.index:
             ahead = sum(means.values()) / len(means) - table.loc[name].mean(axis=1)
-            low, high = bootstrap_interval(ahead)
-            line[f"minus {name}"] = f"{ahead.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+            line[f"minus {name}"] = told((float(ahead.mean()), *bootstrap_interval(ahead)))
     return line
 
 
-def standing(leads: dict[str, dict[str, tuple[float, float, float]]], column: str) -> dict[str, object]:
+def standing(leads: dict[str, dict[str, Lead]], column: str) -> dict[str, object]:
     """Return who is ahead of ours in a column, and whose lead has an interval without 0."""
     ahead = {name: found[column] for name, found in leads.items() if found[column][0] < 0}
     surely = [name for name, (_, _, high) in ahead.items() if high < 0]
@@ -118,7 +129,7 @@ def standing(leads: dict[str, dict[str, tuple[float, float, float]]], column: st
     }
 
 
-def picture(leads: dict[str, dict[str, dict[str, tuple[float, float, float]]]], file: Path) -> None:
+def picture(leads: dict[str, dict[str, dict[str, Lead]]], file: Path) -> None:
     """Draw ours minus each rival: a colour for the difference, a dot where its interval holds no 0."""
     lines = math.ceil(len(leads) / 2)
     figure, panels = plt.subplots(lines, 2, figsize=(12, 1 + 5 * lines), layout="constrained", squeeze=False)
@@ -144,14 +155,14 @@ def picture(leads: dict[str, dict[str, dict[str, tuple[float, float, float]]]], 
     figure.savefig(file, dpi=110)
 
 
-def leave(table: pd.DataFrame, shown: pd.DataFrame, kept: Path) -> dict[str, dict[str, tuple[float, float, float]]]:
+def leave(table: pd.DataFrame, shown: pd.DataFrame, kept: Path) -> dict[str, dict[str, Lead]]:
     """Write `means.csv` and `leads.csv` of one pair and return the leads."""
     kept.mkdir(parents=True, exist_ok=True)
     shown = shown.round(4)
     shown.insert(0, "images", table.groupby(level=0).size())
     shown.to_csv(kept / "means.csv")
     leads = {name: lead(table, name) for name in sorted(shown.index) if name != OURS}
-    text = {n: {c: f"{v:+.3f} [{lo:+.3f}, {hi:+.3f}]" for c, (v, lo, hi) in f.items()} for n, f in leads.items()}
+    text = {name: {column: told(one) for column, one in found.items()} for name, found in leads.items()}
     pd.DataFrame(text).T.rename_axis("diffig_field minus").to_csv(kept / "leads.csv")
     return leads
 

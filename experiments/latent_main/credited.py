@@ -1,9 +1,9 @@
-"""Means and paired differences of `credited.sh`.
+"""Means and paired differences of `credited.sh`, read as the benchmark's are.
 
-    python experiments/latent_main/credited.py outputs/latent_credited/small experiments/latent_main/results/small
+    PYTHONPATH=experiments/benchmark python experiments/latent_main/credited.py FOLDER RESULTS
 
 leaves `credited.csv` (each setting's mean of each column and its cost) and `credited_pairs.csv` (differences paired
-over images, with 95 % bootstrap intervals).
+over images, with 95 % bootstrap intervals) in RESULTS.
 """
 
 from __future__ import annotations
@@ -12,19 +12,8 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from table import COLUMNS, lead, read, told
 
-from diffig.evaluation.rows import read_table
-from diffig.evaluation.statistics import bootstrap_interval
-
-COLUMNS = {
-    "diffid": "DiffID",
-    "diffid_pixel": "per pixel",
-    "diffid_pixel_rank_blur": "rank blur",
-    "diffid_blur": "blur-fill",
-    "insertion_minus_deletion": "RISE",
-    "mas": "MAS",
-    "road_gap": "ROAD",
-}
 LATENT = ("latent", "scheduled")
 PAIRS = [
     *((f"{path}_{kind} N={n}", f"{path} N={n}") for path in LATENT for kind in ("guided", "centred") for n in (1, 10)),
@@ -37,34 +26,25 @@ PAIRS = [
 ]
 
 
+def setting(part: str, rows: pd.DataFrame) -> str:
+    """Return the name of what a folder of the sweep ran, and its number of candidates."""
+    return f"{part} N={int(rows['n_paths'].iloc[0])}"
+
+
 def main(folder: Path, results: Path) -> None:
     """Write both tables."""
-    found, costs = {}, {}
-    for file in sorted(folder.glob("*/*/rows.parquet")):
-        rows = read_table(file)
-        name = f"{file.parts[-3]} N={int(rows['n_paths'].iloc[0])}"
-        table = rows.pivot_table(index="image_index", columns="metric", values="value")[list(COLUMNS)]
-        found[name] = table.rename(columns=COLUMNS)
-        costs[name] = rows.groupby("image_index")[["backward_images", "forward_images"]].first().mean()
-    if all(table["per pixel"].equals(table["DiffID"]) for table in found.values()):
-        found = {name: table.drop(columns="per pixel") for name, table in found.items()}  # one channel
-    found = {name: table.assign(mean=table.mean(axis=1)) for name, table in found.items()}
-    means = pd.DataFrame({name: table.mean() for name, table in found.items()}).T.join(pd.DataFrame(costs).T)
-    means.insert(0, "images", [len(table) for table in found.values()])
+    table, costs = read(folder, COLUMNS, setting)
+    means = table.assign(mean=table.mean(axis=1)).groupby(level=0).mean().join(costs)
+    means.insert(0, "images", table.groupby(level=0).size())
+    means = means.round(4).sort_values("mean", ascending=False)
+    there = [(one, other) for one, other in PAIRS if {one, other} <= set(means.index)]
+    leads = {f"{one} minus {other}": lead(table, other, one) for one, other in there}
+    pairs = pd.DataFrame({name: {column: told(one) for column, one in found.items()} for name, found in leads.items()})
     results.mkdir(parents=True, exist_ok=True)
-    means.round(4).sort_values("mean", ascending=False).to_csv(results / "credited.csv")
-    lines = {}
-    for one, other in PAIRS:
-        if one in found and other in found:
-            difference = found[one] - found[other]
-            spans = {column: bootstrap_interval(difference[column]) for column in difference}
-            lines[f"{one} minus {other}"] = {
-                column: f"{difference[column].mean():+.3f} [{low:+.3f}, {high:+.3f}]"
-                for column, (low, high) in spans.items()
-            }
-    pd.DataFrame(lines).T.to_csv(results / "credited_pairs.csv")
-    print(means.round(3).sort_values("mean", ascending=False).to_string())
-    print(pd.DataFrame(lines).T[["DiffID", "RISE", "mean"]].to_string())
+    means.rename_axis(None).to_csv(results / "credited.csv")
+    pairs.T.to_csv(results / "credited_pairs.csv")
+    print(means.to_string())
+    print(pairs.T[["DiffID", "RISE", "mean"]].to_string())
 
 
 if __name__ == "__main__":

@@ -31,4 +31,4 @@ evaluate latent_centred method=diffig_latent n_paths=1,10 learned=centred learne
 evaluate scheduled method=diffig_latent n_paths=1,10 "${scheduled[@]}" "$@"
 evaluate scheduled_guided method=diffig_latent n_paths=1,10 learned.lambda_faith=1000 "${scheduled[@]}" "$@"
 evaluate scheduled_centred method=diffig_latent n_paths=1,10 learned=centred learned.lambda_faith=1000 "${scheduled[@]}" "$@"
-python experiments/latent_main/credited.py "$out" "experiments/latent_main/results/$scale"
+PYTHONPATH=experiments/benchmark python experiments/latent_main/credited.py "$out" "experiments/latent_main/results/$scale"

@@ -46,7 +46,11 @@ def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 def printed(summary: pd.DataFrame) -> str:
     """Return the lines of `summarise` for a terminal, with what all metrics share said once in the first line."""
-    shared = [name for name in summary.columns[4:] if summary[name].nunique(dropna=False) == 1]
+    shared = [
+        name
+        for name in summary.columns.drop(["metric", "mean", "low", "high"])
+        if summary[name].nunique(dropna=False) == 1
+    ]
     said = [name for name in shared if summary[name].notna().all()]
     head = ", ".join(f"{name.replace('_', ' ')} {summary[name].iloc[0]:.4g}" for name in said)
     return f"{head}\n{summary.drop(columns=shared).to_string(index=False, float_format='{:.4g}'.format)}"

@@ -22,8 +22,8 @@ class ScheduledPath(Path):
     """The bands of `path`, each at its own time; it may bend inside a segment, where the path that it follows does.
 
     Args:
-        path: what is followed; its points are asked for once for each band.
-        basis: the bands.
+        path: what is followed, a batch of `B`; its points `(B, n, C, H, W)` are asked for once for each band.
+        basis: the bands, which sum to what they split.
         schedule: when each of them moves.
     """
 

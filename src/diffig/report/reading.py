@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REQUIRED = [name for name in [*COMPARISON, *SETTING, "image_index", "seed", "metric", "value"] if name not in LATER]
-ROUNDING = 1e-4  # of a value: float32 sums depend on how many images went together, and a small gap's share shows it
+ROUNDING = 1e-5  # of a value: float32 sums depend on how many images went together, and the share of a gap shows it
 MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images", "gap", "status"]
 
 
 def read_rows(files: Sequence[Path], comparison: tuple[str, ...] | None = None) -> tuple[pd.DataFrame, list[str]]:
     """All rows of the given Parquet files with a column ``run`` (their folder), and notices for the reader.
 
-    Guidance strengths that a file does not name are 0. Rows that occur twice with equal values are kept once.
+    Guidance strengths that a file does not name are 0. Rows that occur twice with equal values, but for
+    the rounding of another batch size, are kept once.
 
     Args:
         files: of rows.
@@ -146,6 +147,7 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             f"{int(differs.sum())} rows share a key but not a value, for example {named} (in {runs}). "
             "The same setting was evaluated twice with different results: pass only one of these runs."
         )
+    apart = float((highest - lowest).max())
     unique = rows.drop_duplicates(key, keep="first").reset_index(drop=True)
     # A job of a sweep that has taken over another's rows says so in its folder; that is meant and needs no notice.
     taken = {run for run in rows["run"].unique() if (Path(run) / TAKEN_OVER).is_file()}
@@ -154,7 +156,8 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if again.empty:
         return unique, []
     count, runs = int(again.duplicated(key).sum()), ", ".join(sorted(again["run"].unique())[:4])
-    return unique, [f"{count} rows occur more than once with equal values ({runs}); each counts once."]
+    equal = f"values within {apart:.1e} of each other" if apart > 0 else "equal values"
+    return unique, [f"{count} rows occur more than once with {equal} ({runs}); each counts once."]
 
 
 def read_curves(row_files: Sequence[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
