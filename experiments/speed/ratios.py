@@ -122,8 +122,7 @@ def field(classifier: diffig.Classifier, images: Tensor, targets: Tensor) -> Pai
 
     def theirs() -> None:
         straight.attribute(images, target=targets)
-        for part in copies.split(len(images)):
-            score.logits(part)
+        score.logits(copies)
 
     each = f"{backwards // len(images)} backward and {forwards // len(images)} forward images"
     return Pair(
@@ -140,13 +139,15 @@ def pairs(only: list[str]) -> Iterator[Pair]:
     if "ig" in only:
         ours = diffig.from_config("ig", score, ["steps=16"])
         captum = CaptumIG(torch.nn.Sequential(classifier, torch.nn.Softmax(1)))
-        yield Pair(
-            "IG, 16 steps",
-            lambda: ours.attribute(images, target=targets),
-            "Captum, chunks of 64",
-            lambda: captum.attribute(images, target=targets, n_steps=16, internal_batch_size=64),
-            1.0,
-        )
+        asked = {"target": targets, "n_steps": 16, "internal_batch_size": 64}
+        for peer, more in (("Captum, chunks of 64", {}), ("Captum with its gap", {"return_convergence_delta": True})):
+            yield Pair(
+                "IG with its gap, 16 steps",
+                lambda: ours.attribute(images, target=targets),
+                peer,
+                lambda more=more: captum.attribute(images, **asked, **more),
+                1.0,
+            )
     if "gig" in only:
         yield from guided(cifar_resnet(depth=20), 32, 32, 4.0)
         yield from guided(classifier, 64, 16, 2.5)

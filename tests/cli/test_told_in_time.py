@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from diffig.config import CONF_DIR, options_of
 from diffig.explain.inputs import in_colour
-from diffig.explain.single_image import incomplete
+from diffig.explain.single_image import fallen, incomplete
 from small_methods import small_method, write_latent_parts
 
 Program = Callable[..., int]
@@ -88,3 +89,24 @@ def test_what_a_gap_means() -> None:
     assert incomplete(0.1, 1.0) == ""
     assert incomplete(0.009, 0.001) == "", "nothing that anyone would see"
     assert "more than the score's change" in incomplete(0.5, 0.0)
+
+
+def test_a_score_that_falls_along_the_path_says_so(
+    program: Program, cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ("image=3", "films=false", "method=ig", "objective=logit", "steps=64", f"dirs.cache={cache}")
+    found = set()
+    for target in range(5):
+        assert program("explain", *SMALL, *words, f"target={target}", f"hydra.run.dir=target{target}") == 0
+        told = "lower at the image than at baseline=black" in " ".join("".join(capfd.readouterr()).split())
+        summary = json.loads(Path(f"target{target}/summary.json").read_text())
+        assert told == (summary["sum"] - summary["gap"] <= -0.01), summary
+        found.add(told)
+    assert found == {True, False}
+
+
+def test_what_a_lower_score_means() -> None:
+    said = fallen(-2.345, "logit", "nine", "black")
+    assert "the logit of nine is 2.35 lower at the image than at baseline=black" in said
+    assert "objective=margin" in said
+    assert fallen(0.3, "logit", "nine", "black") == fallen(-0.001, "logit", "nine", "black") == ""

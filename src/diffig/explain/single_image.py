@@ -52,9 +52,14 @@ def explain_one(cfg: DictConfig, session: Session, source: int | str, folder: Pa
     for method in session.methods:
         integral, line = _timed(method, image, target, index, region)
         lines.append(line)
-        if line["gap"] is not None and (note := incomplete(line["gap"], line["sum"] - line["gap"])):
-            advice = "take more steps=, or credit=agreeing" if hasattr(method, "steps") else "its sum says little"
-            log.warning("%s: %s; %s", method.name, note, advice)
+        if line["gap"] is not None:
+            change = line["sum"] - line["gap"]
+            if note := incomplete(line["gap"], change):
+                advice = "take more steps=, or credit=agreeing" if hasattr(method, "steps") else "its sum says little"
+                log.warning("%s: %s; %s", method.name, note, advice)
+            of = line["objective"], session.names[target], method.baseline.name
+            if method.asks_baseline and (note := fallen(change, *of)):
+                log.warning("%s: %s", method.name, note)
         maps[method.name] = integral.attribution[0]
     top = probabilities.topk(min(5, len(probabilities)))
     first, name = session.methods[0], session.names[target]
@@ -145,6 +150,23 @@ def incomplete(gap: float, change: float) -> str:
         return ""
     share = f"{abs(gap / change):.0%} of" if abs(change) > 1e-6 else "more than"
     return f"the map does not add up: the completeness gap {gap:+.3g} is {share} the score's change {change:+.3g}"
+
+
+def fallen(change: float, objective: str, name: str, baseline: str) -> str:
+    """Return what it means that the image has a lower score than its baseline, in words; nothing where it has not.
+
+    Args:
+        change: the score at the image minus that at the baseline.
+        objective: what the score is.
+        name: of the class.
+        baseline: its name.
+    """
+    if change > -0.01:
+        return ""
+    return (
+        f"the {objective} of {name} is {-change:.3g} lower at the image than at baseline={baseline}, so the map is "
+        f"mostly negative, what speaks against {name}; objective=margin or another baseline asks what speaks for it"
+    )
 
 
 def _finite(value: Tensor) -> float | None:
