@@ -5,7 +5,8 @@
 For each pair of images and classifier (`coco`: of localisation): `means.csv` (each setting's mean of each column, its
 mean rank and cost) and `leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap
 intervals). For all: `standing.csv` (where `diffig_field` stands in each column), `leads.png`, and where `SEEDS` were
-run `seeds.csv` (the mean of the columns for each seed, and the lead of the mean over seeds).
+run `seeds.csv` (the mean of the columns for each seed, and the lead of the mean over seeds). A pair that has no rows
+here keeps what its `leads.csv` says.
 """
 
 from __future__ import annotations
@@ -99,6 +100,20 @@ def told(found: Lead) -> str:
     return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def kept_leads(file: Path) -> dict[str, dict[str, Lead]]:
+    """Return what `leave` has written of a pair."""
+    table = pd.read_csv(file, index_col=0)
+    return {
+        str(name): {str(column): read_lead(text) for column, text in line.items()} for name, line in table.iterrows()
+    }
+
+
+def read_lead(text: str) -> Lead:
+    """Return what `told` has written as numbers."""
+    value, low, high = (float(part.strip("[],")) for part in text.split())
+    return value, low, high
+
+
 def over_seeds(folder: Path, table: pd.DataFrame) -> dict[str, object]:
     """Return the mean of the columns for each seed of ours, and what the mean of all seeds leads by."""
     runs = {0: table.loc[OURS]}
@@ -117,7 +132,7 @@ def over_seeds(folder: Path, table: pd.DataFrame) -> dict[str, object]:
 
 def standing(leads: dict[str, dict[str, Lead]], column: str) -> dict[str, object]:
     """Return who is ahead of ours in a column, and whose lead has an interval without 0."""
-    ahead = {name: found[column] for name, found in leads.items() if found[column][0] < 0}
+    ahead = {name: found[column] for name, found in leads.items() if math.copysign(1, found[column][0]) < 0}
     surely = [name for name, (_, _, high) in ahead.items() if high < 0]
     paths = [name for name in surely if not name.startswith(("lrp", "grad_cam", "fullgrad", "guided_backprop"))]
     behind = "lrp" in leads and leads["lrp"][column][1] > 0
@@ -171,15 +186,18 @@ def main(folder: Path, results: Path) -> None:
     """Write tables and picture of every pair that has rows."""
     everything, lines, seeds = {}, [], []
     for pair in PAIRS:
-        if not any((folder / pair).glob("default/*/rows.parquet")):
+        if any((folder / pair).glob("default/*/rows.parquet")):
+            table, costs = read(folder / pair, COLUMNS)
+            if (folder / pair / SEEDS).is_dir():
+                seeds.append({"pair": pair, **over_seeds(folder / pair, table)})
+            means = table.groupby(level=0).mean()
+            ranks = means.rank(ascending=False).mean(axis=1).rename("mean rank")
+            shown = means.assign(mean=means.mean(axis=1)).join(ranks).join(costs)
+            leads = leave(table, shown.sort_values("mean", ascending=False), results / pair)
+        elif (results / pair / "leads.csv").is_file():
+            leads = kept_leads(results / pair / "leads.csv")
+        else:
             continue
-        table, costs = read(folder / pair, COLUMNS)
-        if (folder / pair / SEEDS).is_dir():
-            seeds.append({"pair": pair, **over_seeds(folder / pair, table)})
-        means = table.groupby(level=0).mean()
-        ranks = means.rank(ascending=False).mean(axis=1).rename("mean rank")
-        shown = means.assign(mean=means.mean(axis=1)).join(ranks).join(costs)
-        leads = leave(table, shown.sort_values("mean", ascending=False), results / pair)
         everything[pair] = leads
         rivals = {name: found for name, found in leads.items() if not name.startswith(OURS)}
         lines.extend(

@@ -6,6 +6,7 @@ pixels is another thing and lives in `diffig.metrics`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -68,6 +69,8 @@ class Blur(Baseline):
     def __init__(self, kernel_size: int = 11, sigma: float = 5.0) -> None:
         if kernel_size % 2 == 0 or kernel_size < 1:
             raise ValueError(f"baseline kernel_size={kernel_size} must be odd and positive")
+        if not 0 < sigma < math.inf:
+            raise ValueError(f"baseline sigma={sigma} must be a number of pixels above 0")
         self.kernel_size, self.sigma = int(kernel_size), float(sigma)
 
     def references(self, images: Tensor, streams: Streams) -> list[Tensor]:

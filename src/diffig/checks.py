@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -112,7 +112,8 @@ def check_like(other: Tensor, images: Tensor, name: str) -> None:
 
 def check_at_least(value: int, least: int, name: str, meaning: str) -> int:
     """Return `value` as an int; raise where it is none or below `least`."""
-    if not isinstance(value, numbers.Real) or value % 1 != 0 or value < least:  # an infinite value leaves NaN
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or value % 1 != 0 or value < least:  # an infinite value leaves NaN
         raise ValueError(f"{name}={value} must be a whole number of at least {least}: {meaning}")
     return int(value)
 
@@ -124,7 +125,8 @@ def check_widths(widths: float | Sequence[float], name: str = "footprint") -> tu
         widths: one or several; none shares nothing.
         name: of the argument.
     """
-    given = [widths] if isinstance(widths, (int, float)) else list(widths)
+    several = isinstance(widths, Iterable) and not isinstance(widths, str | Mapping)
+    given: list[float] = list(widths) if several else [widths]  # type: ignore[list-item, arg-type]
     for width in given:
         if isinstance(width, bool) or not isinstance(width, (int, float)) or not 0 <= width < 1:
             raise ValueError(

@@ -97,6 +97,17 @@ def with_current_keys(cfg: DictConfig, words: Iterable[str]) -> DictConfig:
     return cfg
 
 
+def typed_words() -> list[str]:
+    """Return the words of the command line that this run was started with, Hydra's own last; none outside a program."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    if not HydraConfig.initialized():
+        return []
+    typed: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)  # key=${other} stays a word
+    return [*typed["task"], *typed["hydra"]]
+
+
 def _keys_of(node: Any, place: str = "") -> Iterator[str]:
     from omegaconf import DictConfig
 

@@ -23,8 +23,28 @@ def weights_of_another_network(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["method=ig", "limit=0"], "limit=0 must be at least 1"),
-        (["method=ig", "skip=-1"], "skip=-1 must be at least 0"),
+        (["method=ig", "limit=0"], "limit=0 must be a whole number of at least 1: how many images are explained; null"),
+        (["method=ig", "limit=1.5"], "limit=1.5 must be a whole number of at least 1"),
+        (["method=ig", "limit=true"], "limit=True must be a whole number of at least 1"),
+        (["method=ig", "skip=-1"], "skip=-1 must be a whole number of at least 0"),
+        (["method=ig", "seed=-1"], "seed=-1 must be a whole number of at least 0"),
+        (["method=ig", "seed=null"], "seed=null must be a whole number of at least 0"),
+        (["method=ig", "seed=99999999999999999999"], "seed=99999999999999999999 is larger than a number of 64 bits"),
+        (["method=ig", "only_correct=abc"], "only_correct=abc must be true or false"),
+        (["method=ig", "dirs.output=[a,b]"], "dirs.output=['a', 'b'] must be a folder"),
+        (["method=ig", "batch_size=0"], "batch_size=0 must be a whole number of at least 1: images explained together"),
+        (["method=ig", "dataset.batch_size=abc"], "dataset.batch_size=abc must be a whole number"),
+        (["method=ig", "classifier.checkpoint=[a]"], "classifier.checkpoint=['a'] must be text or a path or null"),
+        (["method=ig", "metrics.metrics.diffid.units=pixel"], "metrics.metrics.diffid.units=pixel must be a list"),
+        (["method.guidance=strong"], "method.guidance=strong must be an object, a config with _target_ or null"),
+        (["method.prior=???"], "method.prior is not set"),
+        (
+            ["method=ig", "credit={p: 2}"],
+            "names no credit; choose credit= one of agreeing, idgi, proportional, riemann",
+        ),
+        (["method=ig", "trainer.devices=null"], "trainer.devices=null must be how many devices"),
+        (["method=ig", "seed=${nothing}"], "seed: Interpolation key 'nothing' not found"),
+        (["method=ig", "baseline=blur", "baseline.sigma=-1"], "baseline sigma=-1 must be a number of pixels above 0"),
         (["method=ig", "steps=0"], "steps=0 must be a whole number of at least 1"),
         (["method=ig", "target=nothing"], "target='nothing' is unknown; choose label or prediction"),
         (["prior=file"], "prior.path is not set; give it on the command line, prior.path=..."),
@@ -60,6 +80,32 @@ def test_one_clear_line(
     assert message in shown
     assert "Traceback" not in shown
     assert not (tmp_path / "run" / "rows.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("credit=null", "credit is a group and None none of its names; leave it out, or choose one of agreeing, idgi"),
+        ("guidance=inf", "guidance is a group and inf none of its names"),
+        ("dirs=[1,2]", "dirs is a group and [1, 2] none of its names"),
+        ("metrics=[]", "metrics is a group and [] none of its names"),
+        ("~metrics", "a run needs one; choose metrics= one of correlation"),
+        ("hydra.run.dir=null", "hydra.run.dir must be a folder, not None"),
+    ],
+)
+def test_a_group_takes_a_name(evaluate: Evaluate, capfd: pytest.CaptureFixture[str], word: str, message: str) -> None:
+    assert evaluate("method=ig", word) == 2
+    said = capfd.readouterr().err
+    assert message in said
+    assert said.startswith(word)
+    assert said.count("\n") == 1
+
+
+def test_a_number_said_otherwise_is_taken(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert (
+        evaluate("hydra.run.dir=run", "method=ig", "limit=3e0", "dirs.output=7", "objective=logit", "seed=${skip}") == 0
+    )
+    assert (tmp_path / "7" / "rows.parquet").is_file()
 
 
 def test_files_that_are_missing_empty_or_of_another_network(

@@ -22,7 +22,7 @@ FILES = ("image=cat.jpg", "films=false", "method=ig")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["steps=abc"], "steps=abc must be a whole number of at least 1"),
+        (["steps=abc"], "steps=abc must be a whole number"),
         (["steps=0", "method=ig"], "steps=0 must be a whole number of at least 1"),
         (["prior=file", "prior.path=nowhere.safetensors", "method=diffig_field"], "nowhere.safetensors"),
         (["metrics=nothing"], "nothing"),

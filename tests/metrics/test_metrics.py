@@ -408,7 +408,7 @@ def test_bad_input_is_named() -> None:
         dataclasses.replace(explained, gap=torch.zeros(3))
     with pytest.raises(ValueError, match="knows the classes 0 to 3"):
         DiffID(readouts=("hard",))(dataclasses.replace(explained, targets=torch.tensor([0, 9])))
-    with pytest.raises(ValueError, match="readout='medium' is unknown; choose one of"):
+    with pytest.raises(ValueError, match="readouts='medium' is unknown; choose one of"):
         DiffID(readouts=("medium",))
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         DiffID(ratios=(0.5, 1.0))

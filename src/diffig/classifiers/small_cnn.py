@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from diffig.checks import check_at_least
 from diffig.classifiers.base import Classifier, DataFacts, check_fits
 from diffig.classifiers.checkpoint import load_weights
 
@@ -25,6 +26,8 @@ class SmallCNN(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int, width: int = 32) -> None:
         super().__init__()
+        check_at_least(in_channels, 1, "in_channels", "1 for grey, 3 for colour (classifier.in_channels)")
+        check_at_least(num_classes, 1, "num_classes", "as many as the dataset has (classifier.num_classes)")
         if width < 2:
             raise ValueError(f"width={width}; set classifier.width to 2 or more")
         self.in_channels, self.num_classes, self.width = in_channels, num_classes, width

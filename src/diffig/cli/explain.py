@@ -12,11 +12,13 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from diffig.arguments import check_arguments
 from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
 from diffig.cli.launch import run
 from diffig.cli.sweeps import reports_sweeps
-from diffig.config import CONF_DIR, with_current_keys
+from diffig.cli.values import check_values
+from diffig.config import CONF_DIR, typed_words, with_current_keys
 
 
 @reports_sweeps
@@ -37,10 +39,12 @@ def main(cfg: DictConfig) -> None:
 def with_method(name: str) -> DictConfig:
     """Return the config of this command with another method."""
     from hydra import compose
-    from hydra.core.hydra_config import HydraConfig
 
-    kept = [given for given in HydraConfig.get().overrides.task if not given.startswith(("method=", "methods="))]
-    return with_current_keys(compose("explain", [*kept, f"method={name}"]), kept)
+    kept = [given for given in typed_words() if not given.startswith(("method=", "methods="))]
+    cfg = with_current_keys(compose("explain", [*kept, f"method={name}"]), kept)
+    check_values(cfg)
+    check_arguments(cfg)
+    return cfg
 
 
 def program() -> None:

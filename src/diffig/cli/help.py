@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from diffig.cli.extras import missing
+from diffig.cli.words import refused
 from diffig.config import descriptions_of, options_of
 from diffig.renamed import current_words, show_old_names
 from diffig.version import __version__
@@ -24,7 +25,8 @@ WIDTH, INDENT = 100, 20
 def answers(program: Callable[[], Any]) -> Callable[[], Any]:
     """Return the program, which answers `--version` and `--info GROUP` by itself and has the groups in its help.
 
-    Old names of keys are translated first, before Hydra sees them, and what is not installed is said.
+    Old names of keys are translated first, before Hydra sees them, and what is not installed, or of a wrong kind, is
+    said.
     """
 
     @functools.wraps(program)
@@ -39,8 +41,8 @@ def answers(program: Callable[[], Any]) -> Callable[[], Any]:
         if asked and options_of(asked[0]):
             print(described(asked[0]))
             return None
-        if (needed := missing(sys.argv[1:])) is not None:
-            print(needed, file=sys.stderr)
+        if (wrong := missing(sys.argv[1:]) or refused(sys.argv[1:])) is not None:
+            print(wrong, file=sys.stderr)
             raise SystemExit(2)
         OmegaConf.register_new_resolver("groups", lambda *names: "\n".join(map(listed, names)), replace=True)
         return program()

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffig.arguments import check_arguments
 from diffig.cli.folders import FolderInUse, taken
 from diffig.cli.interrupt import Interrupted, was_interrupted
 from diffig.cli.ranks import is_first_rank, prepare_ranks
 from diffig.cli.sweeps import mark, word
-from diffig.config import with_current_keys
+from diffig.cli.values import check_values
+from diffig.config import typed_words, with_current_keys
 from diffig.io import DiskFull, is_full, write_text
 
 if TYPE_CHECKING:
@@ -47,11 +49,13 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
     from omegaconf.errors import OmegaConfBaseException
 
     quiet()
-    cfg = with_current_keys(cfg, HydraConfig.get().overrides.task)
     many = HydraConfig.get().mode == RunMode.MULTIRUN
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
+        cfg = with_current_keys(cfg, typed_words())
+        check_values(cfg)
         prepare_ranks(cfg)
+        check_arguments(cfg)
         if needs is not None:
             OmegaConf.select(cfg, needs, throw_on_missing=True)
         with taken(folder, Path(cfg.dirs.output)):
@@ -92,6 +96,7 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
 def one_line(error: BaseException, cfg: DictConfig) -> str:
     """Return the first line of an error, with the next step where OmegaConf does not say it."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     if is_full(error) and not isinstance(error, DiskFull):
         error = DiskFull(getattr(error, "filename", None) or cfg.dirs.output)
@@ -99,9 +104,11 @@ def one_line(error: BaseException, cfg: DictConfig) -> str:
     if "Missing mandatory value" in message:
         key = message.split(":")[-1].strip()
         # A node that another takes up by interpolation is set where it stands: prior.path, not method.prior.path.
-        key = min((known for known in OmegaConf.missing_keys(cfg) if key.endswith(known)), key=len, default=key)
+        with contextlib.suppress(OmegaConfBaseException):  # an interpolation that leads nowhere either
+            key = min((known for known in OmegaConf.missing_keys(cfg) if key.endswith(known)), key=len, default=key)
         return f"{key} is not set; give it on the command line, {key}=..."
-    return message
+    place = getattr(error, "full_key", None)  # of an interpolation that leads nowhere
+    return f"{place}: {message}" if place and place not in message else message
 
 
 def quiet() -> None:

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from diffig.cluster import under_submitit
+from diffig.config import typed_words
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -58,6 +59,9 @@ def _take_ranks_of_submitit(cfg: DictConfig) -> None:
 def device_count(cfg: DictConfig) -> int:
     """Return how many processes the trainer wants on a node; 1 where that is left to the machine (`auto`)."""
     devices = cfg.get("trainer", {}).get("devices", 1)
+    if devices is None or isinstance(devices, float):
+        value = "null" if devices is None else devices
+        raise ValueError(f"trainer.devices={value} must be how many devices, a list of them, or auto (compute.devices)")
     return devices if isinstance(devices, int) else 1 if isinstance(devices, str) else len(devices)
 
 
@@ -92,13 +96,10 @@ def refuse_spawning_sweeps(cfg: DictConfig) -> None:
 
 def refuse_scattered_output() -> None:
     """Raise where several processes of srun or torchrun would each make up an output folder from the time of day."""
-    from hydra.core.hydra_config import HydraConfig
-
     world = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
     ranked = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    given = any(word.startswith(("hydra.run.dir=", "dirs.output=")) for word in HydraConfig.get().overrides.hydra)
-    given = given or any(word.startswith("dirs.output=") for word in HydraConfig.get().overrides.task)
+    given = any(word.startswith(("hydra.run.dir=", "dirs.output=")) for word in typed_words())
     if world > 1 and ranked and not interactive and not given:
         raise SystemExit(
             f"{world} processes would write to {world} folders; name one for all of them: hydra.run.dir=outputs/my_run"

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
+from diffig.cli.values import check_values
 from diffig.config import CONF_DIR
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def main(cfg: DictConfig) -> None:
 
     from diffig.report import build_report
 
-    runs = OmegaConf.to_container(cfg.runs) if OmegaConf.is_list(cfg.runs) else cfg.runs
     try:
+        check_values(cfg, but=("dirs.output",))
+        runs = OmegaConf.to_container(cfg.runs) if OmegaConf.is_list(cfg.runs) else cfg.runs
         report = build_report(
             runs,  # type: ignore[arg-type]
             reference=cfg.reference,

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from diffig.checks import check_at_least
 from diffig.data.image_sets import ArrayImages
 from diffig.data.module import ImageDataModule
 from diffig.data.splits import Splits, stratified_split
@@ -25,8 +26,7 @@ class Digits(ImageDataModule):
     """
 
     def __init__(self, *, size: int = 16, batch_size: int = 64, num_workers: int = 0, seed: int = 0) -> None:
-        if size < 8:
-            raise ValueError(f"size={size} is smaller than the digits themselves; set dataset.size to 8 or more")
+        size = check_at_least(size, 8, "size", "the digits themselves have 8 pixels a side (dataset.size)")
         super().__init__("digits", batch_size=batch_size, num_workers=num_workers, seed=seed)
         self.size = size
 

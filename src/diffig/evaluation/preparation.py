@@ -13,7 +13,7 @@ from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Dataset
 from diffig.checks import check_widths
 from diffig.classifiers.training import fit_or_load
-from diffig.config import build, build_method
+from diffig.config import build, build_method, typed_words
 from diffig.evaluation.own_classifier import classifier_of
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ def judge_with(
     Raises:
         ValueError: the config names a method too, an image has no map, or maps do not fit the images.
     """
-    from hydra.core.hydra_config import HydraConfig
-
-    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    named = [word for word in typed if word.startswith(("method=", "preset=", "credit="))]
+    named = [word for word in typed_words() if word.startswith(("method=", "preset=", "credit="))]
     if named:
         raise ValueError(f"attributions={given.name!r} are judged in place of a method; leave {', '.join(named)} out")
     attributor = given.method(

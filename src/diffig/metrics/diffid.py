@@ -70,9 +70,9 @@ class DiffID(Metric):
         seed: int = 0,
     ) -> None:
         for unit in units:
-            check_choice(unit, Unit, "unit")
+            check_choice(unit, Unit, "units")
         for readout in readouts:
-            check_choice(readout, ReadoutName, "readout")
+            check_choice(readout, ReadoutName, "readouts")
         check_choice(fill, Fill, "fill")
         check_choice(space, Space, "space")
         if not units or not readouts:

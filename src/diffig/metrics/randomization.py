@@ -47,7 +47,7 @@ class Randomization(Metric):
         self, orders: Sequence[Order] = ("cascading", "independent"), depths: Sequence[float] = DEPTHS, seed: int = 0
     ) -> None:
         for order in orders:
-            check_choice(order, Order, "order")
+            check_choice(order, Order, "orders")
         if not orders or not depths or not all(0 < depth <= 1 for depth in depths):
             raise ValueError(f"orders={list(orders)} must name at least one and depths={list(depths)} lie in (0, 1]")
         self.orders, self.seed = tuple(orders), seed

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from diffig.config import build
+from diffig.config import build, typed_words
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -75,7 +75,7 @@ def run_name() -> str | None:
     chosen = choices()
     what = chosen.get("method") or chosen.get("module") or ""
     shared = _shared_words()
-    words = [word.lstrip("+~") for word in HydraConfig.get().overrides.task if word not in shared]
+    words = [word.lstrip("+~") for word in typed_words() if word not in shared]
     told = [word for word in words if not word.startswith((*SILENT, "method=", "module="))]
     short = [
         word if len(told) < 2 else word.split("=")[0].rsplit(".", 1)[-1] + "=" + word.partition("=")[2] for word in told
@@ -110,5 +110,5 @@ def _shared_words() -> set[str]:
     typed = Path(HydraConfig.get().sweep.dir) / "multirun.yaml"
     if not sweep_id() or not typed.is_file():
         return set()
-    found: Any = OmegaConf.load(typed)
-    return set(found.hydra.overrides.task)
+    found: Any = OmegaConf.to_container(OmegaConf.load(typed), resolve=False)
+    return set(found["hydra"]["overrides"]["task"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from diffig.checks import check_at_least
 from diffig.renamed import old_arguments
 
 
@@ -27,6 +28,7 @@ class FieldUNet(nn.Module):
         from diffusers.models.unets.unet_2d import UNet2DModel  # seconds to import, so only where it is built
 
         super().__init__()
+        check_at_least(layers, 1, "layers", "residual blocks at each resolution")
         # `n_knots` is the word of weights files, older and newer ones.
         self.config = {"n_knots": n_segments, "grid": list(grid), "channels": list(channels), "layers": layers}
         stages = len(channels)
