@@ -167,7 +167,7 @@ def picture(leads: dict[str, dict[str, dict[str, Lead]]], file: Path) -> None:
         axes.set_yticks(range(len(order)), order, fontsize=8)
     label = f"{OURS} minus the method named at the left; bold: the 95 % interval holds no 0"
     figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.5, aspect=40, label=label)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=110, bbox_inches="tight")
 
 
 def leave(table: pd.DataFrame, shown: pd.DataFrame, kept: Path) -> dict[str, dict[str, Lead]]:

@@ -21,6 +21,7 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from diffig.baselines import Average, Dataset
+from diffig.arguments import check_arguments
 from diffig.config import CONF_DIR, build, compose, from_config
 from diffig.data import Batch
 from diffig.evaluation.run import fingerprint
@@ -118,6 +119,7 @@ def test_composes_and_names_only_what_exists(group: str, option: str) -> None:
     plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     found = list(targets(plain))
     assert found
+    check_arguments(cfg)  # and gives every argument a value of the kind that it declares
     for place, node in found:
         named = get_object(node["_target_"])
         signature = inspect.signature(named)
