@@ -20,8 +20,8 @@ from hydra.errors import MissingConfigException
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from diffig.baselines import Average, Dataset
 from diffig.arguments import check_arguments
+from diffig.baselines import Average, Dataset
 from diffig.config import CONF_DIR, build, compose, from_config
 from diffig.data import Batch
 from diffig.evaluation.run import fingerprint
