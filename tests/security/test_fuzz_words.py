@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from diffig.config import compose
 
 Program = Callable[..., int]
-CASES = int(os.environ.get("DIFFIG_FUZZ", "15"))
+CASES = int(os.environ.get("DIFFIG_FUZZ", "10"))
 fuzzed = settings(
     max_examples=CASES,
     deadline=None,
@@ -53,7 +53,11 @@ def judge(code: int, said: str, words: tuple[str, ...]) -> None:
     assert "Traceback" not in said, said
     if code:
         key, _, value = words[-1].partition("=")
-        named = ("nothing",) if value == "${nothing}" else (key.rsplit(".", 1)[-1], *NEEDS.get(key, ()))
+        named = (
+            ("nothing",)
+            if value == "${nothing}"
+            else (key.rsplit(".", 1)[-1], *NEEDS.get(key, ()), key.split(".")[0] + ".")
+        )
         assert any(len(line) > 20 and any(name in line for name in named) for line in said.splitlines()), said
 
 
@@ -77,5 +81,18 @@ def test_explain(program: Program, cache: Path, capfd: pytest.CaptureFixture[str
 @given(words_of("train", *TRAIN))
 def test_train(program: Program, cache: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code = program("train", f"dirs.cache={cache}", "hydra.run.dir=run", "resume=false", *words)
+    captured = capfd.readouterr()
+    judge(code, captured.out + captured.err, words)
+
+
+@fuzzed
+@given(words_of("report"))
+def test_report(program: Program, cache: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    for method in () if (cache / "rows").is_dir() else ("ig", "gig"):
+        assert not program(
+            "evaluate", f"dirs.cache={cache}", f"hydra.run.dir={cache}/rows/{method}", *EVALUATE, f"method={method}"
+        )
+    capfd.readouterr()
+    code = program("report", f"runs={cache}/rows", "output=report", "bootstrap.n=50", "formats=[md]", *words)
     captured = capfd.readouterr()
     judge(code, captured.out + captured.err, words)

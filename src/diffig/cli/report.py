@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from diffig.cli.help import answers
 from diffig.cli.interrupt import interruptible
+from diffig.cli.launch import one_line, quiet
 from diffig.cli.values import check_values
 from diffig.config import CONF_DIR
 
@@ -49,6 +51,8 @@ def main(cfg: DictConfig) -> None:
             seed=cfg.seed,
             pair=None if cfg.compare is None else [str(name) for name in cfg.compare],
         )
+    except OmegaConfBaseException as error:
+        raise SystemExit(f"diffig-report: {one_line(error, cfg)}") from None
     except (OSError, ValueError) as error:
         raise SystemExit(f"diffig-report: {error}") from None
     console = Console(width=None if sys.stdout.isatty() else 120)  # a log file has no width of its own
@@ -67,7 +71,6 @@ def main(cfg: DictConfig) -> None:
     for path in [report.html] if report.html else report.files:
         print(path)
     if cfg.logger:
-        from diffig.cli.launch import quiet
         from diffig.report.dashboard import send_report
 
         quiet()
@@ -108,7 +111,9 @@ def terminal_table(comparison: Comparison, most: int = 20) -> Table:
 def program() -> None:
     """Run `main`; `compare=a,b` means the list `compare=[a,b]`, for hydra would take it for a sweep."""
     sys.argv[1:] = [
-        f"compare=[{given.removeprefix('compare=')}]" if given.startswith("compare=") and "[" not in given else given
+        f"compare=[{given.removeprefix('compare=')}]"
+        if given.startswith("compare=") and "[" not in given and given not in ("compare=null", "compare=???")
+        else given
         for given in sys.argv[1:]
     ]
     main()

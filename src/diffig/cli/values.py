@@ -101,6 +101,7 @@ KEYS: Mapping[str, Kind] = MappingProxyType(
         "pictures": whole(0, "images in attributions.png"),
         "thumbnails": whole(0, "pixels of an image's small picture"),
         "bootstrap.n": whole(1, "resamples of an interval"),
+        "trainer.accumulate_grad_batches": whole(1, "batches of one optimiser step"),
         "only_correct": yes_or_no,
         "films": yes_or_no,
         "resume": yes_or_no,
@@ -111,6 +112,7 @@ KEYS: Mapping[str, Kind] = MappingProxyType(
         "attributions": text("a file of maps", null="those of a method"),
         "image": image,
         "region": text("an image file", null="none"),
+        "runs": names("a folder, a list of folders or a glob"),
         "output": text("a folder", null="that of the runs"),
         "headline": text("the name of a metric", null="the first of the suite"),
         "reference": text("a method or a setting", null="ig"),
@@ -132,8 +134,12 @@ def check_values(cfg: DictConfig, but: Sequence[str] = ()) -> None:
 
     for key in (key for key in KEYS if key not in but):
         place, _, name = key.rpartition(".")
-        node = OmegaConf.select(cfg, place) if place else cfg
-        if not OmegaConf.is_dict(node) or name not in node:
+        if place and place not in cfg:
+            continue
+        node = cfg[place] if place else cfg
+        if not OmegaConf.is_dict(node):
+            raise ValueError(f"{place}={_shown(node)} must hold {name}; leave it out, and set {key}")
+        if name not in node:
             continue
         plain = not OmegaConf.is_config(node[name])
         value = node[name] if plain else OmegaConf.to_container(node[name], resolve=False)

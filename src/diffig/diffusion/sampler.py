@@ -48,7 +48,7 @@ def ddim(
             has: without fresh noise that moves the distribution as far (Song et al. 2021, the probability flow).
         order: 1 is DDIM, 2 corrects it.
     """
-    check_at_least(n_steps, 1, "n_steps", "denoising steps")
+    check_at_least(n_steps, 1, "n_steps", "denoising steps, sample_steps of a config")
     if order not in (1, 2):
         raise ValueError(f"order={order} is unknown; choose 1 (DDIM) or 2 (DPM-Solver++ 2M)")
     times = schedule.grid(n_steps, noise)
@@ -88,7 +88,7 @@ def ddpm(
         noise, denoise, schedule, n_steps, shift, push: as in `ddim`.
         fresh: new noise for each step, shaped like `noise`.
     """
-    check_at_least(n_steps, 1, "n_steps", "denoising steps")
+    check_at_least(n_steps, 1, "n_steps", "denoising steps, sample_steps of a config")
     times = schedule.grid(n_steps, noise)
     alphas, sigmas = schedule(times)
     noisy = noise
