@@ -262,7 +262,7 @@ def test_emprt_is_the_relative_rise_of_the_entropy() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    with pytest.raises(ValueError, match="order='upwards' is unknown"):
+    with pytest.raises(ValueError, match="orders='upwards' is unknown"):
         Randomization(orders=("upwards",))
     with pytest.raises(ValueError, match=r"depths=\[0.0\] lie in \(0, 1\]"):
         Randomization(depths=(0.0,))

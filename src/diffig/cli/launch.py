@@ -53,11 +53,11 @@ def run(task: Callable[[DictConfig], Any], cfg: DictConfig, needs: str | None = 
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         cfg = with_current_keys(cfg, typed_words())
-        check_values(cfg)
         prepare_ranks(cfg)
-        check_arguments(cfg)
         if needs is not None:
             OmegaConf.select(cfg, needs, throw_on_missing=True)
+        check_values(cfg)
+        check_arguments(cfg)
         with taken(folder, Path(cfg.dirs.output)):
             mark(folder, "running")
             result = task(cfg)

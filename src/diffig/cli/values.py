@@ -20,16 +20,15 @@ def whole(least: int, meaning: str, null: str | None = None) -> Kind:
     """Return the kind of whole numbers of at least `least`; None is one too where `null` says what it stands for."""
     meaning += f"; null: {null}" if null else ""
 
-    def read(value: Any, key: str) -> int | None:
-        from diffig.checks import check_at_least
-
+    def read(value: Any, key: str) -> int | None:  # checks.check_at_least would bring torch
         if value is None and null:
             return None
-        shown: Any = "null" if value is None else value
-        number = check_at_least(shown, least, key, meaning)
-        if number > MOST:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or value % 1 != 0 or value < least:  # an infinite value leaves NaN
+            raise ValueError(f"{key}={_shown(value)} must be a whole number of at least {least}: {meaning}")
+        if value > MOST:
             raise ValueError(f"{key}={value} is larger than a number of 64 bits, {MOST}: {meaning}")
-        return number
+        return int(value)
 
     return read
 
