@@ -48,7 +48,8 @@ def build(node: Any, **given: Any) -> Any:
             raise ValueError(
                 f"{name} cannot be imported: {cause.__cause__}; is its package installed, or its folder on PYTHONPATH?"
             ) from error
-        raise ValueError(f"{node.get('_target_', node)} cannot be built: {cause or error}") from error
+        named = node.get("_target_", node) if hasattr(node, "get") else node
+        raise ValueError(f"{named} cannot be built: {cause or error}") from error
 
 
 def compose(program: str = "evaluate", overrides: list[str] | None = None) -> DictConfig:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 
 Program = Callable[..., int]
@@ -30,6 +31,22 @@ def test_a_path_model_goes_into_an_evaluation(program: Program, evaluate: Callab
     assert program("train", *PATHS, "hydra.run.dir=paths", "trainer.max_steps=4") == 0
     assert torch.load(left / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 4
     assert (left / "prior.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("callbacks.checkpoint=nan", "callbacks.checkpoint=nan must be an object, a config with _target_, or null"),
+        ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=0 must be a whole number of at least 1"),
+        ("module.prior.denoiser.layers=-1", "layers=-1 must be a whole number of at least 1"),
+        ("resume=abc", "resume=abc must be true or false"),
+    ],
+)
+def test_a_mistake_is_one_line(program: Program, capfd: pytest.CaptureFixture[str], word: str, message: str) -> None:
+    assert program("train", *PATHS, "hydra.run.dir=paths", word) == 1
+    captured = capfd.readouterr()
+    assert message in captured.out
+    assert "Traceback" not in captured.out + captured.err
 
 
 def test_a_classifier_goes_into_an_evaluation(program: Program, tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ def train(cfg: DictConfig) -> float | None:
         return None
     recipe = RECIPES[kind](cfg)
     callbacks = {name: node for name, node in cfg.callbacks.items() if node and (recipe.averaged or name != "ema")}
+    for name, node in callbacks.items():
+        if not OmegaConf.is_dict(node):
+            raise ValueError(f"callbacks.{name}={node} must be an object, a config with _target_, or null for none")
     last = output / "checkpoints" / "last.ckpt"
     resumed = last if cfg.resume and last.is_file() else None
     loggers = [curves(output, _steps(resumed)), *([build_logger(cfg, "train")] if cfg.logger else [])]
