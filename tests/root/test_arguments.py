@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from omegaconf import OmegaConf
 
+from diffig import arguments
 from diffig.arguments import check_arguments
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 class Base:
     def __init__(self, *, inherited: int = 0) -> None: ...
+
+
+class Freer(Base):
+    def __init__(self, inherited=None) -> None:  # type: ignore[no-untyped-def]
+        ...
 
 
 class Thing(Base):
@@ -31,6 +37,23 @@ class Thing(Base):
         anything: Any = None,
         **more: int,
     ) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _this_file_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "TRUSTED", (__name__.partition(".")[0],))
+
+
+def test_what_strangers_declare_is_not_held_against_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"count": None, "sizes": "abc"}
+    with pytest.raises(ValueError, match=r"part\.count=null"):
+        check_arguments(thing(**values))
+    monkeypatch.setattr(arguments, "TRUSTED", ("diffig",))
+    check_arguments(thing(**values))
+
+
+def test_an_argument_taken_over_is_the_taker_s() -> None:
+    check_arguments(OmegaConf.create({"_target_": f"{__name__}.Freer", "inherited": "abc"}))
 
 
 def thing(**values: Any) -> Any:
