@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from diffig.renamed import current_key, current_words, tell
 
@@ -98,15 +98,18 @@ def with_current_keys(cfg: DictConfig, words: Iterable[str]) -> DictConfig:
     return cfg
 
 
-def typed_words() -> list[str]:
-    """Return the words of the command line that this run was started with, Hydra's own last; none outside a program."""
+def typed_words(of: Literal["task", "hydra"] = "task") -> list[str]:
+    """Return the words of the command line that this run was started with, the program's own or Hydra's.
+
+    Outside a program there are none.
+    """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
     if not HydraConfig.initialized():
         return []
-    typed: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)  # key=${other} stays a word
-    return [*typed["task"], *typed["hydra"]]
+    typed: Any = OmegaConf.to_container(getattr(HydraConfig.get().overrides, of), resolve=False)  # ${other} stays so
+    return list(typed)
 
 
 def _keys_of(node: Any, place: str = "") -> Iterator[str]:

@@ -15,14 +15,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from diffig.config import compose
+from security.test_fuzz import fuzzed
 
 Program = Callable[..., int]
-CASES = int(os.environ.get("DIFFIG_FUZZ", "10"))
-fuzzed = settings(
-    max_examples=CASES,
-    deadline=None,
-    derandomize=True,
-    database=None,
+few = settings(
+    fuzzed,
+    max_examples=int(os.environ.get("DIFFIG_FUZZ", "10")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 VALUES = ("abc", "''", "null", "true", "-1", "0", "1.5", "nan", "inf", "[]", "[abc]", "{a: 1}", "${nothing}", "???")
@@ -53,15 +51,12 @@ def judge(code: int, said: str, words: tuple[str, ...]) -> None:
     assert "Traceback" not in said, said
     if code:
         key, _, value = words[-1].partition("=")
-        named = (
-            ("nothing",)
-            if value == "${nothing}"
-            else (key.rsplit(".", 1)[-1], *NEEDS.get(key, ()), key.split(".")[0] + ".")
-        )
+        group, last = key.partition(".")[0], key.rpartition(".")[2]
+        named = ("nothing",) if value == "${nothing}" else (last, f"{group}.", *NEEDS.get(key, ()))
         assert any(len(line) > 20 and any(name in line for name in named) for line in said.splitlines()), said
 
 
-@fuzzed
+@few
 @given(st.one_of(*(words_of("evaluate", *EVALUATE, f"method={name}") for name in ("ig", "gig", "lrp", "diffig_field"))))
 def test_evaluate(program: Program, cache: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code = program("evaluate", f"dirs.cache={cache}", "hydra.run.dir=run", *words)
@@ -69,7 +64,7 @@ def test_evaluate(program: Program, cache: Path, capfd: pytest.CaptureFixture[st
     judge(code, captured.out + captured.err, words)
 
 
-@fuzzed
+@few
 @given(words_of("explain", *EXPLAIN, "method=ig"))
 def test_explain(program: Program, cache: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code = program("explain", f"dirs.cache={cache}", "hydra.run.dir=run", *words)
@@ -77,7 +72,7 @@ def test_explain(program: Program, cache: Path, capfd: pytest.CaptureFixture[str
     judge(code, captured.out + captured.err, words)
 
 
-@fuzzed
+@few
 @given(words_of("train", *TRAIN))
 def test_train(program: Program, cache: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     code = program("train", f"dirs.cache={cache}", "hydra.run.dir=run", "resume=false", *words)
@@ -85,7 +80,7 @@ def test_train(program: Program, cache: Path, capfd: pytest.CaptureFixture[str],
     judge(code, captured.out + captured.err, words)
 
 
-@fuzzed
+@few
 @given(words_of("report"))
 def test_report(program: Program, cache: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
     for method in () if (cache / "rows").is_dir() else ("ig", "gig"):

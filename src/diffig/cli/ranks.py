@@ -99,7 +99,8 @@ def refuse_scattered_output() -> None:
     world = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
     ranked = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
     interactive = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    given = any(word.startswith(("hydra.run.dir=", "dirs.output=")) for word in typed_words())
+    words = [*typed_words(), *typed_words("hydra")]
+    given = any(word.startswith(("hydra.run.dir=", "dirs.output=")) for word in words)
     if world > 1 and ranked and not interactive and not given:
         raise SystemExit(
             f"{world} processes would write to {world} folders; name one for all of them: hydra.run.dir=outputs/my_run"

@@ -113,7 +113,7 @@ KEYS: Mapping[str, Kind] = MappingProxyType(
         "region": text("an image file", null="none"),
         "runs": names("a folder, a list of folders or a glob"),
         "output": text("a folder", null="that of the runs"),
-        "headline": text("the name of a metric", null="the first of the suite"),
+        "headline": text("the name of a metric", null="diffid"),
         "reference": text("a method or a setting", null="ig"),
         "methods": names("names of methods", null="the one of method=..."),
         "compare": names("names of two methods or settings", null="no comparison"),

@@ -37,7 +37,7 @@ def fingerprint(cfg: DictConfig) -> str:
     parts["precision"] = (whole.get("trainer") or {}).get("precision")
     for group, ignored in (("dataset", ("batch_size", "num_workers")), ("objective", ("chunk_size",))):
         parts[group] = {key: value for key, value in parts[group].items() if key not in ignored}
-    OmegaConf.select(cfg, "method.prior", throw_on_missing=True)
+    OmegaConf.select(cfg, "method.prior", throw_on_missing=True)  # method.prior=???
     prior = parts["method"].get("prior") or {}
     files = [parts["classifier"].get("checkpoint"), prior.get("path") or (SHIPPED if prior else None)]
     if whole.get("attributions"):
