@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -93,11 +93,19 @@ def check_number(value: object, name: str) -> float:
     )
 
 
-def check_options(unknown: Iterable[str], method: str) -> None:
-    """Raise where `attribute` was given what `method` does not take, with our word for Captum's."""
-    for name in unknown:
-        if name in CAPTUM:
-            raise ValueError(f"{method} takes no {name} in attribute; give {CAPTUM[name]} where the method is made")
+def check_options(given: Iterable[str], takes: Collection[str], method: str, made: Collection[str] = ()) -> None:
+    """Raise where `attribute` was given what `method` does not take, with our word for Captum's.
+
+    Args:
+        given: names that `attribute` was called with.
+        takes: those that it knows.
+        method: its name.
+        made: names that it is made with.
+    """
+    for name in sorted(set(given) - set(takes)):
+        if name in CAPTUM or name in made:
+            right = CAPTUM.get(name, f"{name}=...")
+            raise ValueError(f"{method} takes no {name} in attribute; give {right} where the method is made")
         raise ValueError(f"{method} takes no {name!r}; the diffig methods take region")
 
 

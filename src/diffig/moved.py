@@ -36,6 +36,7 @@ MOVED = {
     "evaluation.metric_facts": "evaluation.metric_info",
     "evaluation.progress": "tracking.progress",
     "evaluation.report": "report",
+    "evaluation.termination": "tracking.termination",
     "evaluation.twins": "evaluation.duplicate_run",
     "guidance.energies": "method.guidance.energies",
     "guidance.ensemble": "diffusion.ensemble",

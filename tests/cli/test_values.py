@@ -43,6 +43,7 @@ def test_what_is_taken(key: str, value: Any, read: Any) -> None:
         ("methods", ["ig", 1], "must be names of methods; null: the one of method=..."),
         ("formats", None, "formats=null must be some of md, csv, tex, html, pdf"),
         ("image", True, "image=True must be a file, a folder or the position of an image"),
+        ("image", -1, "image=-1 must be a position among the test images, counted from 0"),
         ("output", "", "output='' must be a folder; null: that of the runs"),
         ("films", 1, "films=1 must be true or false"),
         ("credit", {"p": 2}, r"credit=\{'p': 2\} names no credit"),

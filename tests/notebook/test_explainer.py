@@ -302,6 +302,18 @@ ERRORS = {
         lambda: ig(SoftplusNet()).attribute(photos(), additional_forward_args=(1,)),
         "wrap the model in a module",
     ),
+    "made with": (
+        lambda: ig(SoftplusNet()).attribute(photos(), steps=4),
+        "ig takes no steps in attribute; give steps=... where the method is made",
+    ),
+    "made with progress": (
+        lambda: ig(SoftplusNet()).attribute(photos(), progress=False),
+        "give progress=... where the method is made",
+    ),
+    "made with credit": (
+        lambda: ig(SoftplusNet()).attribute(photos(), credit="agreeing"),
+        "give credit=... where the method is made",
+    ),
     "no argument": (lambda: ig(SoftplusNet()).attribute(photos(), stepz=4), "ig takes no 'stepz'"),
     "no steps": (lambda: diffig.explainer("gradient", SoftplusNet()).attribute(photos(), n_steps=5), "takes no steps"),
     "dictionary": (

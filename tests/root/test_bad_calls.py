@@ -249,6 +249,7 @@ def test_baselines_of_other_kinds(net, explainer) -> None:
         ({"n_steps": 20}, r"takes no n_steps in attribute; give steps=\.\.\. where the method is made"),
         ({"internal_batch_size": 8}, r"give ScoreFunction\(classifier, chunk_size=\.\.\.\) where"),
         ({"method": "riemann_trapezoid"}, r"give rule=\.\.\. where"),
+        ({"seed": 20}, r"takes no seed in attribute; give seed=\.\.\. where the method is made"),
         ({"regoin": IMAGES}, "takes no 'regoin'; the diffig methods take region"),
     ],
 )

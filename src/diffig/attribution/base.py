@@ -99,8 +99,8 @@ class Attributor(ABC):
             indices: `(B,)` the images' dataset indices, the key of their randomness; 0 ... B - 1 otherwise.
             options: what only some methods take, such as field DiffIG's `region`.
         """
-        unknown = set(options) - set(inspect.signature(self.explain).parameters)
-        check_options(sorted(unknown), self.name)
+        makes = inspect.signature(type(self)).parameters
+        check_options(options, inspect.signature(self.explain).parameters, self.name, makes)
         integral = self.explain(inputs, baselines, target, indices, **options)
         return (integral.attribution, integral.gap) if return_convergence_delta else integral.attribution
 

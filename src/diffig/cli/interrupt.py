@@ -1,4 +1,4 @@
-"""Ctrl-C ends a program with one line and the exit code that shells expect of it, 130."""
+"""Ctrl-C and `kill` end a program with one line and the exit code that shells expect of an interrupt, 130."""
 
 from __future__ import annotations
 
@@ -21,9 +21,13 @@ class Interrupted(SystemExit):
 
 
 def was_interrupted(stop: BaseException) -> bool:
-    """Return whether `stop` comes of an interrupt; Lightning catches one, tidies up and exits with 1."""
+    """Return whether `stop` comes of an interrupt or of `kill`.
+
+    Lightning catches an interrupt, tidies up and exits with 1; `kill` ends a training by an exit of Lightning's own kind,
+    whose code says that all went well.
+    """
     if isinstance(stop, SystemExit):
-        return isinstance(stop.__context__, KeyboardInterrupt)
+        return isinstance(stop.__context__, KeyboardInterrupt) or type(stop).__name__ == "SIGTERMException"
     return isinstance(stop, KeyboardInterrupt)
 
 

@@ -64,6 +64,8 @@ def image(value: Any, key: str) -> int | str:
     """Return `value`, which has to be a position among images or a path."""
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise ValueError(f"{key}={_shown(value)} must be a file, a folder or the position of an image, a whole number")
+    if isinstance(value, int) and value < 0:
+        raise ValueError(f"{key}={value} must be a position among the test images, counted from 0, or a file")
     return value
 
 

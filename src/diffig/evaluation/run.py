@@ -22,13 +22,13 @@ from diffig.evaluation.preparation import assemble, judge_with, make_ready, meth
 from diffig.evaluation.rows import RowStore, read_table
 from diffig.evaluation.run_columns import run_columns
 from diffig.evaluation.selection import select
-from diffig.evaluation.termination import Termination
 from diffig.evaluation.thumbnails import ThumbnailStore
 from diffig.evaluation.writer import RowWriter
 from diffig.io import write_json, write_text
 from diffig.tracking.environment import environment
 from diffig.tracking.identity import build_logger
 from diffig.tracking.progress import in_terminal, progress
+from diffig.tracking.termination import Termination
 
 if TYPE_CHECKING:
     import pandas as pd

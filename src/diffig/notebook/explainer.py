@@ -89,7 +89,8 @@ class Explainer:
             options: what only some methods take, such as field DiffIG's `region`.
         """
         check_captum(options, self.name)
-        check_options(sorted(set(options) - set(inspect.signature(self.attributor.explain).parameters)), self.name)
+        makes = {*inspect.signature(Explainer).parameters, *self.recipe.options}
+        check_options(options, inspect.signature(self.attributor.explain).parameters, self.name, makes)
         given = self.subject.read(inputs)
         if baselines is not None and not isinstance(baselines, int | float):
             baselines = self.subject.read(baselines).batch.expand_as(given.batch)

@@ -28,10 +28,11 @@ CAPTUM = {
 
 
 class Recipe(NamedTuple):
-    """What a method is built from: overrides of the configuration, and arguments that it cannot hold."""
+    """What a method is built from: overrides of the configuration, arguments that it cannot hold, and names of all."""
 
     overrides: tuple[str, ...]
     objects: Mapping[str, Any]
+    options: tuple[str, ...] = ()
 
     def build(self, score: ScoreFunction) -> Attributor:
         """Return the attributor of a score."""
@@ -82,7 +83,7 @@ def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) ->
             f"baseline is a {type(objects['baseline']).__name__}; give a name (black, blur, ...), an object of "
             "diffig.baselines, or images as baselines= of attribute"
         )
-    return Recipe(tuple(overrides), objects)
+    return Recipe(tuple(overrides), objects, tuple(dict.fromkeys(names)))
 
 
 def check_captum(options: Mapping[str, Any], method: str) -> None:

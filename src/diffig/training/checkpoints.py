@@ -24,6 +24,7 @@ class Checkpoints(ModelCheckpoint):
     What Lightning's own callback leaves to its user, this one sees to:
     * `last.ckpt` is the last state, also where validation has become worse;
     * no file is written between the batches of one optimiser step, whose gradients it would lose;
+    * `kill` costs no step that was taken: Lightning ends the training after the batch in hand, this one writes it;
     * a file is there as a whole or not at all: it is written beside its place and renamed.
 
     Args:
@@ -78,7 +79,8 @@ class Checkpoints(ModelCheckpoint):
         # A run that goes on from a checkpoint right before a validation would skip it.
         if self.minutes is None or not self._whole or validates_next(trainer, batch_idx):
             return
-        if trainer.strategy.broadcast(time.monotonic() - self._written >= 60 * self.minutes):  # the first rank's clock
+        due = trainer.received_sigterm or time.monotonic() - self._written >= 60 * self.minutes
+        if trainer.strategy.broadcast(due):  # the first rank's clock
             self._write_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -15,6 +15,7 @@ from diffig.io import write_json, write_text
 from diffig.tracking.environment import environment
 from diffig.tracking.identity import build_logger
 from diffig.tracking.progress import in_terminal, progress
+from diffig.tracking.termination import Termination
 from diffig.training.loss_curves import curves, draw_losses, last_loss
 from diffig.training.recipes import EXPORTS, RECIPES, latent_paths
 
@@ -74,7 +75,8 @@ def _label(cfg: DictConfig, output: Path) -> None:
     fit_or_load(classifier, data.dataset, Path(cfg.dirs.cache) / "classifiers", seed=0)
     score = build(cfg.objective)(classifier)
     labels = build(cfg.module, score=score, data=data, output=str(output))
-    trainer = build(cfg.trainer, logger=False, callbacks=progress(), enable_progress_bar=in_terminal())
+    watchers = [Termination(), *progress()]
+    trainer = build(cfg.trainer, logger=False, callbacks=watchers, enable_progress_bar=in_terminal())
     trainer.predict(labels, labels.dataloader(), return_predictions=False)
 
 

@@ -1,4 +1,4 @@
-"""`kill` and `timeout` end an evaluation as Ctrl-C does: after the batch in hand, with all its rows."""
+"""`kill` and `timeout` end a prediction as Ctrl-C does: after the batch in hand, with all it has written."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ class Termination(Callback):
     """
 
     def on_predict_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Raise as Ctrl-C does where a SIGTERM has come; the rows of this batch are written before."""
+        """Raise as Ctrl-C does where a SIGTERM has come; what the batch brought is written before."""
         if trainer.received_sigterm and not under_submitit():
             raise KeyboardInterrupt
