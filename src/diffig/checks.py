@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import operator
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, get_args
@@ -118,6 +119,14 @@ def check_like(other: Tensor, images: Tensor, name: str) -> None:
         )
 
 
+def check_whole(value: object, name: str) -> int:
+    """Return `value` as an int; raise where it is no whole number."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name}={value} must be a whole number") from None
+
+
 def check_at_least(value: int, least: int, name: str, meaning: str) -> int:
     """Return `value` as an int; raise where it is none or below `least`."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -149,13 +158,13 @@ def check_choice(value: object, allowed: object, name: str, advice: str = "choos
         raise ValueError(f"{name}={value!r} is unknown; {advice} one of {list(get_args(allowed))}")
 
 
-def warn_non_finite(bad: Tensor, indices: Tensor, what: str) -> None:
+def warn_non_finite(bad: Tensor, indices: Tensor, what: str, advice: str) -> None:
     """Return nothing; warn once where any of `bad` `(B,)` is true, naming the images `indices[bad]`."""
     if bool(bad.any()):
         names = indices[bad.to(indices.device)].tolist()
         warnings.warn(
             f"{what} of image {names} is NaN or infinite; attribution set to NaN, the other images are unaffected. "
-            "Look at the classifier on these images (NaN pixels, overflow, log of 0).",
+            f"{advice}",
             NonFiniteWarning,
             stacklevel=3,
         )

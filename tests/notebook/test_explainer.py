@@ -321,6 +321,26 @@ ERRORS = {
         r"dictionary of \['a', 'b'\] and none is called logits",
     ),
     "output": (lambda: ig(Returns(lambda logits: "cat")).attribute(photos()), "returned a str without logits"),
+    "no images": (lambda: ig(SoftplusNet()).attribute([]), "image is an empty list; give a tensor"),
+    "channels": (
+        lambda: ig(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(3))).attribute(photos()[:, :1]),
+        r"the model fails on an image of shape \(1, 12, 12\): .*takes 3 channels, and this image has 1",
+    ),
+    "baseline unknown": (
+        lambda: ig(SoftplusNet(), baseline="blurr"),
+        "baseline='blurr' is unknown; choose one of black, .* white",
+    ),
+    "credit unknown": (lambda: ig(SoftplusNet(), credit="agree"), "credit='agree' is unknown; choose one of agreeing"),
+    "baseline at call": (
+        lambda: ig(SoftplusNet()).attribute(photos(), "blur"),
+        "a named baseline belongs where the method is made, baseline='blur'",
+    ),
+    "seed": (lambda: ig(SoftplusNet(), seed=None), "seed=None must be a whole number"),
+    "half a seed": (lambda: ig(SoftplusNet(), seed=1.5), "seed=1.5 must be a whole number"),
+    "no batch": (lambda: ig(SoftplusNet(), batch_size=0), "batch_size=0 must be a whole number of at least 1"),
+    "odd progress": (lambda: ig(SoftplusNet(), progress="yes"), "progress='yes' is unknown; choose True, False"),
+    "odd labels": (lambda: ig(SoftplusNet(), multi_label="yes"), "multi_label='yes' must be True or False"),
+    "one category": (lambda: ig(SoftplusNet(), categories="cat"), "categories='cat' must be a list of the classes"),
     "baseline": (lambda: ig(SoftplusNet(), baseline=torch.zeros(3)), "baseline is a Tensor; give a name"),
 }
 
@@ -331,6 +351,15 @@ def test_mistakes_get_one_line_with_what_to_do(kind: str) -> None:
     with pytest.raises((ValueError, TypeError, FileNotFoundError), match=said) as caught:
         work()
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_of_another_size_that_the_model_cannot_take_is_told_by_its_shape() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 10 * 10, 3))
+    explain = ig(net)
+    explain.attribute(photos(1, 12))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"fails on an image of shape \(3, 13, 13\): .*; give images of the size"):
+            explain.attribute(photos(1, 13))
 
 
 def test_networks_of_a_library_without_their_preprocessing_are_warned_of() -> None:

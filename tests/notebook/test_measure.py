@@ -99,6 +99,15 @@ def test_where_paths_began_may_be_told(suite: MetricSuite) -> None:
         assert rows[rows["metric"] == "gap_abs"]["value"].max() < 1e-3
 
 
+def test_a_map_that_is_no_number_is_not_blamed_on_the_classifier_alone(suite: MetricSuite) -> None:
+    images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    maps = images.clone()
+    maps[1, 0, 0, 0] = torch.nan
+    with pytest.warns(UserWarning, match=r"given map or score of image \[1\] is NaN.* where the map was made"):
+        found = diffig.evaluate(SoftplusNet(), images, maps, metrics=suite)
+    assert set(found.loc[found["image_index"] == 1, "status"]) != {"ok"}
+
+
 def test_mistakes_are_told(suite: MetricSuite) -> None:
     net, images = SoftplusNet(), torch.rand(2, 3, 9, 9)
     with pytest.raises(ValueError, match=r"metrics='all' is unknown; choose one of .*default"):

@@ -65,6 +65,14 @@ def test_a_map_without_values_has_a_scale_too() -> None:
     assert top_of([torch.full((4, 4), torch.nan)], 0.01) == 1.0
 
 
+def test_pixels_without_a_value_are_blank_and_counted() -> None:
+    image, both = maps()
+    holes = both["small"].clone()
+    holes[:, 0, :10] = torch.nan
+    assert "5 % of pixels are no number" in diffig.compare(image, {**both, "holes": holes}).get_supxlabel()
+    assert "no number" not in diffig.compare(image, both).get_supxlabel()
+
+
 def test_mistakes_are_told() -> None:
     image, both = maps()
     for work, said in (

@@ -20,6 +20,7 @@ from diffig.checks import (
     check_options,
     check_pixel_range,
     check_targets,
+    check_whole,
     warn_non_finite,
 )
 from diffig.credit import Credit, Rule, as_credit
@@ -52,6 +53,8 @@ class Attributor(ABC):
     """Widths over which a map is smoothed, shares of the shorter side; of several, the one that is judged best."""
     judged_by: tuple[Sequence[Unit], Fill] = ("element", "pixel"), "kept_mean"
     """How maps are judged by soft insertion minus deletion: the features that are removed, and what replaces them."""
+    fails = "score or gradient", "Look at the classifier on these images (NaN pixels, overflow, log of 0)."
+    """What an attribution that is not finite comes of, and where to look."""
     asks_baseline = True
     """Whether attributions depend on the baseline; where they do not, an average over baselines is computed once."""
 
@@ -59,7 +62,7 @@ class Attributor(ABC):
         given = score if isinstance(score, ScoreFunction) else ScoreFunction(score, None)
         self.score = given.settled(self.objective)
         self.baseline = baseline or Constant(0.0)
-        self.seed = int(seed)
+        self.seed = check_whole(seed, "seed")
 
     @property
     def guidance_strengths(self) -> dict[str, float]:
@@ -144,7 +147,7 @@ class Attributor(ABC):
         bad = ~attribution.flatten(1).isfinite().all(1)
         if self.multiplies_by_inputs:
             bad |= ~gap.isfinite()  # an end may fail where no node does
-        warn_non_finite(bad, indices, "score or gradient")
+        warn_non_finite(bad, indices, *self.fails)
         attribution[bad], gap[bad], mass[bad] = torch.nan, torch.nan, torch.nan
         return Integral(attribution, gap, mass)
 

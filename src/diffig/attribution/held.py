@@ -38,6 +38,8 @@ class Held(Attributor):
         name: in results.
     """
 
+    fails = "given map or score", "Look at where the map was made, and at the classifier."
+
     def __init__(
         self, score: ScoreFunction | nn.Module, attributions: Tensor, keys: Tensor, baseline: Baseline, name: str
     ) -> None:

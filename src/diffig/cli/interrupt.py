@@ -23,7 +23,7 @@ class Interrupted(SystemExit):
 def was_interrupted(stop: BaseException) -> bool:
     """Return whether `stop` comes of an interrupt or of `kill`.
 
-    Lightning catches an interrupt, tidies up and exits with 1; `kill` ends a training by an exit of Lightning's own kind,
+    Lightning catches an interrupt, tidies up and exits with 1; at `kill` it ends a training by an exit of its own kind,
     whose code says that all went well.
     """
     if isinstance(stop, SystemExit):

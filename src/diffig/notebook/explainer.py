@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
-from diffig.checks import check_options
+from diffig.checks import check_at_least, check_options
+from diffig.config import options_of
 from diffig.integration.integrate import Integral
 from diffig.notebook.estimate import Estimate, estimated
 from diffig.notebook.options import Preset, check_captum, recipe_of
@@ -55,6 +56,11 @@ class Explainer:
         preset: Preset | None = None,
         **options: Any,
     ) -> None:
+        check_at_least(batch_size, 1, "batch_size", "images that are explained together")
+        if progress not in (True, False, "auto"):
+            raise ValueError(f"progress={progress!r} is unknown; choose True, False or 'auto'")
+        if not isinstance(multi_label, bool):
+            raise ValueError(f"multi_label={multi_label!r} must be True or False")
         self.subject = Subject(model, preprocess, multi_label, categories, objective, chunk_size, batch_size)
         self.recipe, self.preset, self.progress = recipe_of(method, preset, options), preset, progress
         self.attributor = self.recipe.build(ScoreFunction(self.subject.classifier, objective, chunk_size))
@@ -92,6 +98,10 @@ class Explainer:
         makes = {*inspect.signature(Explainer).parameters, *self.recipe.options}
         check_options(options, inspect.signature(self.attributor.explain).parameters, self.name, makes)
         given = self.subject.read(inputs)
+        if isinstance(baselines, str) and baselines in options_of("baseline"):
+            raise ValueError(
+                f"baselines={baselines!r}: a named baseline belongs where the method is made, baseline={baselines!r}"
+            )
         if baselines is not None and not isinstance(baselines, int | float):
             baselines = self.subject.read(baselines).batch.expand_as(given.batch)
         with self.subject.lock:

@@ -48,7 +48,8 @@ def read_images(image: Any, framing: Framing = AS_IT_IS, channels: int = 3) -> G
     if isinstance(image, str | Path) or hasattr(image, "convert"):
         return Given(_picture(image, framing, channels)[None], lambda maps: maps[0])
     if not isinstance(image, Tensor | np.ndarray):
-        raise TypeError(f"image is {kind_of(image)}; give {KINDS}")
+        found = "an empty list" if isinstance(image, list | tuple) else kind_of(image)
+        raise TypeError(f"image is {found}; give {KINDS}")
     pixels = torch.as_tensor(np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image).detach()
     if pixels.ndim not in (2, 3, 4) or not pixels.numel():
         raise ValueError(f"image has shape {tuple(pixels.shape)}; give {KINDS}")

@@ -102,6 +102,8 @@ def _words(name: str, value: Any, known: Sequence[str]) -> list[str]:
     """Overrides as on a command line: a group's file, keys below a name, or one value."""
     group = Path(CONF_DIR, name).is_dir()
     if group and isinstance(value, str):
+        if value not in options_of(name):
+            raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(options_of(name))}")
         return [f"{name}={value}"]
     place = f"method.{name}" if name.split(".")[0] in known and not group else name
     if isinstance(value, Mapping):

@@ -92,7 +92,11 @@ def compare(
     for mappable, axis in zip(drawn[-1:], [axes[1:]], strict=True) if shared else zip(drawn, axes[1:], strict=True):
         figure.colorbar(mappable, ax=axis, shrink=0.7, format="%.2g").ax.tick_params(labelsize=7)
     beyond = [float((shown.abs() > tops[name]).float().mean()) for name, shown in maps.items()]
-    figure.supxlabel(caption(sign, shared and len(maps) > 1, max(beyond), overlay), fontsize=7)
+    words = [caption(sign, shared and len(maps) > 1, max(beyond), overlay)]
+    blank = max(float((~shown.isfinite()).float().mean()) for shown in maps.values())
+    if blank:
+        words.append(f"{100 * blank:.2g} % of pixels are no number (NaN or infinite), and blank")
+    figure.supxlabel("; ".join(words), fontsize=7)
     return figure
 
 

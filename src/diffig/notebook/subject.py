@@ -49,6 +49,7 @@ class Subject:
         self.multi_label, self.objective = multi_label, objective
         self.chunk_size, self.batch_size = chunk_size, batch_size
         self.outputs: int | None = None
+        self.seen: set[tuple[int, ...]] = set()
 
     @property
     def lock(self) -> threading.RLock:
@@ -61,11 +62,29 @@ class Subject:
         return given._replace(batch=given.batch.to(self.classifier.device))
 
     def look_at(self, images: Tensor) -> int:
-        """Return how many classes there are, two for a single logit; the model is asked once, with one image."""
+        """Return how many classes there are, two for a single logit; asked once of each size of images, with one.
+
+        Raises:
+            ValueError: the model cannot take such images.
+        """
         with self.lock:
-            if self.outputs is None:
-                self.outputs = self.classifier.outputs(images[:1])
+            if self.outputs is None or images.shape[1:] not in self.seen:
+                self.outputs = self._asked(images[:1])
+                self.seen.add(images.shape[1:])
         return max(2, self.outputs)
+
+    def _asked(self, image: Tensor) -> int:
+        """How many outputs there are for one image `(1, C, H, W)`."""
+        try:
+            return self.classifier.outputs(image)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, AssertionError) as error:
+            shape, said = tuple(image.shape[1:]), str(error).strip().partition("\n")[0] or type(error).__name__
+            advice = "give images of the size that it takes"
+            if shape[0] != self.channels:
+                advice = f"its first layer takes {self.channels} channels, and this image has {shape[0]}"
+            raise ValueError(f"the model fails on an image of shape {shape}: {said}; {advice}") from error
 
     def score(self, own: Objective, classifier: Network | OneLabel | None = None) -> ScoreFunction:
         """Return a fresh score: of the objective that was named, else the sigmoid where there is one, else `own`."""

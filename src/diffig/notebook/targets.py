@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 
 def categories_of(given: Sequence[str] | None, told: Sequence[str], model: nn.Module) -> tuple[str, ...]:
-    """Return the classes' names: those given, those of the weights, or those of the model's own configuration."""
+    """Return the classes' names: those given, those of the weights, or those of the model's own configuration.
+
+    Raises:
+        TypeError: what is given is no list of names.
+    """
+    if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
+        raise TypeError(f"categories={given!r} must be a list of the classes' names, one for each output of the model")
     names = getattr(getattr(model, "config", None), "id2label", None)  # of Hugging Face
     if not given and not told and isinstance(names, Mapping) and set(names) == set(range(len(names))):
         return tuple(str(names[index]) for index in range(len(names)))
