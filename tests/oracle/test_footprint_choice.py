@@ -10,6 +10,7 @@ from diffig.attribution import LRP, CoarseToFine, FieldDiffIG, IntegratedGradien
 from diffig.checks import check_widths
 from diffig.credit import Agreeing, Proportional
 from diffig.integration.soft_insertion_deletion import best_footprint, soft_insertion_deletion
+from diffig.method import Guidance
 from diffig.scores import ScoreFunction
 from oracle.credit_oracle import heat_kernel
 from oracle.models import ReLUNet, TanhNet, fixed, pictures
@@ -56,6 +57,59 @@ def test_each_image_gets_the_best_of_the_loop(units):
         np.testing.assert_allclose(found[row].numpy(), spreads[best], rtol=0, atol=1e-12)
     assert len(seen) > 1
     torch.testing.assert_close(found.flatten(1).sum(1), maps.flatten(1).sum(1), rtol=0, atol=1e-10)
+
+
+def test_of_several_maps_each_image_gets_the_best_pair_of_map_and_width():
+    score = ScoreFunction(TanhNet(SHAPE), "probability", chunk_size=4)
+    both = torch.stack([fixed((5, *SHAPE), 3), fixed((5, *SHAPE), 4)], 1)
+    found, chosen = best_footprint(both, WIDTHS, IMAGES, BASELINES, TARGETS, score)
+    seen = set()
+    for row in range(5):
+        one = IMAGES[row : row + 1], BASELINES[row : row + 1], TARGETS[row : row + 1], score
+        pairs = {
+            (way, width): both[row, way].numpy() if width == 0 else spread(both[row, way], width)
+            for width in WIDTHS
+            for way in (0, 1)
+        }
+        quality = {
+            pair: float(soft_insertion_deletion(torch.from_numpy(map_)[None], *one)) for pair, map_ in pairs.items()
+        }
+        best = max(quality, key=quality.get)
+        seen.add(best[0])
+        assert float(chosen[row]) == best[1]
+        np.testing.assert_allclose(found[row].numpy(), pairs[best], rtol=0, atol=1e-12)
+    assert seen == {0, 1}
+
+
+def test_samples_kept_in_several_ways_are_judged_with_the_widths():
+    def explained(keep, widths=WIDTHS):
+        score = ScoreFunction(TanhNet(SHAPE), "logit")
+        method = FieldDiffIG(score, steps=8, guidance=Guidance(proposals=4, keep=keep), footprint=widths)
+        return method, *method.attribute(IMAGES, BASELINES, TARGETS, True)
+
+    method, found, gap = explained(["consensus", "mean"])
+    assert gap.abs().max() < 1e-6
+    assert method.score.cost.backward_images == 5 * 8
+    alone = {keep: explained(keep, 0.0)[1] for keep in ("consensus", "mean")}
+    pairs = torch.stack(list(alone.values()), 1)
+    wanted, _ = best_footprint(pairs, WIDTHS, IMAGES, BASELINES, TARGETS, method.score, units=("element", "pixel"))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+    torch.testing.assert_close(explained(["consensus"])[1], explained("consensus")[1], rtol=0, atol=0)
+    # without a width to choose, the ways alone are judged
+    plain = explained(["consensus", "mean"], 0.0)[1]
+    assert all(any(torch.allclose(one, alone[keep][row], atol=1e-6) for keep in alone) for row, one in enumerate(plain))
+    assert (
+        explained(["consensus", "mean"], 0.0)[0].score.cost.forward_images
+        > explained("mean", 0.0)[0].score.cost.forward_images
+    )
+
+
+@pytest.mark.parametrize("keep", [[], ["mean", "mean"], ["mean", "best"], None, 3])
+def test_ways_to_keep_are_named_once(keep):
+    with pytest.raises(
+        ValueError, match=r"guidance\.keep=.* one (or more )?of \['mean', 'consensus', 'best_mixture'\]"
+    ):
+        Guidance(keep=keep)
 
 
 def test_images_judged_a_few_at_a_time_are_judged_the_same():

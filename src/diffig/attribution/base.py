@@ -138,12 +138,13 @@ class Attributor(ABC):
         check_indices(indices, len(images))
         streams = Streams(self.seed, indices)
         references = self._references(images, baselines, streams)
-        parts = [self._explain(images, reference, targets, streams) for reference in references]
-        attribution, gap, mass = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
-        if self.footprints:
+        parts = [self._choices(images, reference, targets, streams) for reference in references]
+        choices, gap, mass = (torch.stack(values).mean(0) for values in zip(*parts, strict=True))
+        attribution = choices[:, 0]
+        if self.footprints or choices.shape[1] > 1:
             units, fill = self.judged_by
             given = images, references[0], targets, self.score
-            attribution, _ = best_footprint(attribution, self.footprints, *given, units=units, fill=fill)
+            attribution, _ = best_footprint(choices, self.footprints or (0.0,), *given, units=units, fill=fill)
         bad = ~attribution.flatten(1).isfinite().all(1)
         if self.multiplies_by_inputs:
             bad |= ~gap.isfinite()  # an end may fail where no node does
@@ -163,6 +164,11 @@ class Attributor(ABC):
         check_like(given, images, "baselines")
         check_pixel_range(given, "baselines")
         return [given]
+
+    def _choices(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        """The integral with several attributions `(B, N, C, H, W)` of one sum, of which the best is judged later."""
+        integral = self._explain(images, baselines, targets, streams)
+        return integral._replace(attribution=integral.attribution[:, None])
 
     @abstractmethod
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:

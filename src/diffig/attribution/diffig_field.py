@@ -109,6 +109,11 @@ class FieldDiffIG(RegionalAttributor):
         return {**self.field.guidance.strengths, "proposals": float(self.field.guidance.proposals), **strengths}
 
     def _explain(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        choices = self._choices(images, baselines, targets, streams)
+        return choices._replace(attribution=choices.attribution[:, 0])
+
+    def _choices(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
+        """What each way of `guidance.keep` makes of the same samples."""
         # A few images at a time: the bands of all their proposals are many times as large as they are.
         width = max(1, self.score.chunk_size // (self.n_paths * self.field.guidance.proposals))
         parts = []
@@ -119,10 +124,13 @@ class FieldDiffIG(RegionalAttributor):
         return Integral(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
     def _integrated(self, judged: ExplainBatch, streams: Streams, region: Tensor | None) -> Integral:
-        """One integral for each image, of all its candidates and their proposals."""
+        """One integral for each image, of all its candidates and their proposals, with a map for each way to keep."""
         count = self.n_paths * self.field.guidance.proposals
         path = self.field.generate(*judged, n_paths=count, streams=streams, region=region)
         repeated = candidates(judged.targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
-        kept = combine(integral, self.field.guidance.keep, judged.repeated(self.n_paths), *self.judged_by)
-        return combine(kept, self.aggregation, judged, *self.judged_by)
+        ways = []
+        for keep in self.field.guidance.keep:
+            kept = combine(integral, keep, judged.repeated(self.n_paths), *self.judged_by)
+            ways.append(combine(kept, self.aggregation, judged, *self.judged_by))
+        return ways[0]._replace(attribution=torch.stack([way.attribution for way in ways], 1))

@@ -164,25 +164,28 @@ def best_footprint(
 ) -> tuple[Tensor, Tensor]:
     """Return each image's attribution `(B, C, H, W)` shared with the neighbourhood that suits it, and its width `(B,)`.
 
-    Of several widths the one of the best quality, of equally good ones the first; one alone is not judged. Sums
-    are kept, so that completeness is. Spreading is linear: where the unit is the side, this is the footprint of every
-    piece's credit (`diffig.credit.footprint.Footprint`), chosen afterwards.
+    Of several attributions and widths the pair of the best quality, of equally good ones the first; one alone is not
+    judged. Sums are kept, so that completeness is. Spreading is linear: where the unit is the side, this is the
+    footprint of every piece's credit (`diffig.credit.footprint.Footprint`), chosen afterwards.
 
     Args:
-        attributions, images, baselines: `(B, C, H, W)`.
+        attributions: `(B, C, H, W)`, or several of each image, `(B, N, C, H, W)`.
         widths: shares of the shorter side; 0 spreads nothing.
+        images, baselines: `(B, C, H, W)`.
         targets, score, fill, ratios: as in `soft_insertion_deletion`.
         units: the quality, `soft_insertion_deletion`, is averaged over these.
     """
-    count, side = len(widths), min(attributions.shape[-2:])
-    shares = attributions.new_tensor(list(widths))
+    several = attributions if attributions.ndim == 5 else attributions[:, None]
+    side, shares = min(several.shape[-2:]), several.new_tensor(list(widths))
+    each = shares.repeat_interleave(several.shape[1])  # all attributions of the first width come first
+    count = len(each)
     if count == 1:
-        return spread(attributions[:, None], (shares * side)[None])[:, 0], shares.expand(len(images))
-    found, chosen = torch.empty_like(attributions), []
+        return spread(several, (each * side)[None])[:, 0], each.expand(len(images))
+    found, chosen = torch.empty_like(several[:, 0]), []
     whole = score.score(images, targets)
     # A few images at a time: all widths of the whole batch at once would be many times its memory.
     for rows in torch.arange(len(images), device=images.device).split(max(1, score.chunk_size // count)):
-        spreads = spread(attributions[rows, None].expand(-1, count, -1, -1, -1), (shares * side)[None])
+        spreads = spread(several[rows].repeat(1, len(shares), 1, 1, 1), (each * side)[None])
         given = images[rows], baselines[rows], targets[rows], whole[rows]
         image, start, target, unchanged = (tensor.repeat_interleave(count, 0) for tensor in given)
         quality = mean_soft_insertion_deletion(
@@ -194,7 +197,7 @@ def best_footprint(
         )
         first = _first_best(quality.view(-1, count))
         found[rows] = spreads[torch.arange(len(rows), device=images.device), first]
-        chosen.append(shares[first])
+        chosen.append(each[first])
     return found, torch.cat(chosen)
 
 

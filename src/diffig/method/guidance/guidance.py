@@ -39,7 +39,8 @@ class Guidance:
         start, stop: the share of the denoising steps during which energies act.
         proposals: samples for each path; 1 takes the first as it is.
         keep: what is kept of them: their `mean`, their `consensus` (see `aggregate`), or the
-            `best_mixture`, which is judged.
+            `best_mixture`, which is judged. Of several, each image gets the one that is judged best, with the width
+            over which it is shared.
         units: features removed when attributions are judged, `element` and/or `pixel`.
         fill: what stands for them, `kept_mean`, `baseline` or `blur`, see `soft_insertion_deletion`.
     """
@@ -55,7 +56,7 @@ class Guidance:
         start: float = 0.0,
         stop: float = 0.5,
         proposals: int = 1,
-        keep: Kept = "mean",
+        keep: Kept | Sequence[Kept] = "mean",
         units: Sequence[Unit] = ("element", "pixel"),
         fill: Fill = "kept_mean",
     ) -> None:
@@ -84,8 +85,13 @@ class Guidance:
         )
         self.proposals = check_at_least(proposals, 1, "guidance.proposals", "samples for each path; 1 judges nothing")
         check_choice(fill, Fill, "guidance.fill")
-        check_choice(keep, Kept, "guidance.keep")
-        self.keep: Kept = keep
+        self.keep: tuple[Kept, ...] = tuple(keep) if isinstance(keep, list | tuple) else (keep,)  # type: ignore[assignment]
+        for way in self.keep:
+            check_choice(way, Kept, "guidance.keep")
+        if not self.keep or len(set(self.keep)) < len(self.keep):
+            raise ValueError(
+                f"guidance.keep={list(self.keep)} must name one or more of {list(get_args(Kept))}, once each"
+            )
         self.start, self.stop, self.units, self.fill = start, stop, tuple(units), fill
 
     nodes = old_attribute("nodes", "gradients")
