@@ -10,7 +10,7 @@ LONGEST, SHORTEST = 250, 25
 SHORT = {
     "attribution/gradient_x_input.py": "a file for each method",
     "credit/idgi.py": "a file for each credit",
-    "evaluation/termination.py": "a callback of its own, beside the one that writes",
+    "tracking/termination.py": "a callback of its own, for predictions and trainings",
     "version.py": "read without importing anything",
 }
 
