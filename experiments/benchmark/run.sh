@@ -22,9 +22,9 @@ cifar10_resnet56)
     images=(experiment=cifar10 limit=100 batch_size=50 classifier.depth=56
         "classifier.checkpoint=$data/cifar10_resnet56.safetensors")
     ;;
-photos_mobilenet) images=(experiment=photos skip=100 limit=40 batch_size=8) ;;
+photos_mobilenet) images=(experiment=photos skip=100 limit=null batch_size=8) ;;
 photos_squeezenet)
-    images=(experiment=photos skip=100 limit=40 batch_size=8 classifier.name=squeezenet1_0
+    images=(experiment=photos skip=100 limit=null batch_size=8 classifier.name=squeezenet1_0
         "classifier.checkpoint=$data/imagenet_squeezenet1_0.safetensors")
     ;;
 mnist_vit)
