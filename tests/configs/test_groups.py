@@ -34,9 +34,9 @@ from diffig.scores import ScoreFunction
 CONF = Path(CONF_DIR)
 PROGRAMS = ("evaluate", "explain", "train", "report")
 # Groups whose files set keys of several groups instead of building one object.
-GLOBAL = ("experiment", "debug", "protocol", "preset", "scale")
+GLOBAL = ("experiment", "debug", "protocol", "preset", "scale", "scale/training")
 # Groups that only diffig-train knows.
-TRAINING = ("module", "fields", "latents", "autoencoder", "callbacks")
+TRAINING = ("module", "fields", "latents", "autoencoder", "callbacks", "scale/training")
 # Groups that only diffig-explain knows.
 EXPLAINING = ("counterfactual",)
 # What a program adds to what a file says.
@@ -88,7 +88,11 @@ def compose_once(program: str, *overrides: str) -> DictConfig:
 
 def composed(group: str, option: str, *overrides: str) -> DictConfig:
     """The config with one option, in which every key that a user must set is set."""
-    cfg = deepcopy(compose_once(program_of(group, option), f"{group}={option}", *overrides))
+    chosen = {group: option}
+    if group == "scale/training":  # chosen by two others, and sizes of one module
+        chosen = dict(zip(("scale", "module"), option.split("_", 1), strict=True))
+    words = [f"{name}={value}" for name, value in chosen.items()]
+    cfg = deepcopy(compose_once(program_of(group, option), *words, *overrides))
     cfg.dirs.output, cfg.dirs.cache = "out", "cache"
     if OmegaConf.is_missing(cfg, "image"):
         cfg.image = 0
@@ -178,7 +182,8 @@ def test_the_readme_lists_every_group_and_every_option() -> None:
 def test_every_group_of_a_program_has_a_folder() -> None:
     for program in PROGRAMS:
         defaults = OmegaConf.load(CONF / f"{program}.yaml").get("defaults", [])
-        named = {key for entry in defaults if not isinstance(entry, str) for key in entry if "override" not in key}
+        keys = {str(key) for entry in defaults if not isinstance(entry, str) for key in entry}
+        named = {key.removeprefix("optional ") for key in keys if "override" not in key}
         assert named <= set(groups())
 
 

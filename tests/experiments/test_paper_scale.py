@@ -33,6 +33,14 @@ def test_every_training_composes(module: str) -> None:
     assert (cfg.dataset.size, cfg.trainer.strategy, cfg.trainer.precision) == (256, "ddp", "bf16-mixed")
 
 
+def test_a_scale_brings_a_modules_own_sizes_and_what_is_typed_goes_before() -> None:
+    cfg = compose("train", ["module=path_score", *PAPER])
+    assert (cfg.module.size, cfg.trainer.max_steps, cfg.callbacks.ema.decay) == ("base", 1_000_000, 0.995)
+    cfg = compose("train", ["module=path_score", "scale=small", "trainer.max_steps=3"])
+    assert (cfg.module.size, cfg.trainer.max_steps, cfg.latents.images) == ("tiny", 3, 256)
+    assert compose("train", ["scale=small"]).trainer.max_steps == compose("train", []).trainer.max_steps
+
+
 def test_every_study_has_a_folder_that_tells_and_runs() -> None:
     experiments = Path(CONF_DIR).parent / "experiments"
     for study in STUDIES:
