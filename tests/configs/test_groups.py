@@ -374,6 +374,13 @@ def test_fields(fields: str) -> None:
     assert fields_batch["clean"].shape == (2, 15, 8, 8)
 
 
+def test_networks_for_fields_learn_the_fields_that_the_method_samples() -> None:
+    learnt, method = compose("train", ["latents=fields"]).latents.space, compose("evaluate", []).method
+    assert (learnt.concentration, learnt.cell_size) == (method.concentration, method.cell_size)
+    for key in ("basis", "schedule", "n_segments", "grid"):
+        assert learnt.field[key] == method[key], key
+
+
 def test_callbacks(tmp_path: Path) -> None:
     cfg = composed("callbacks", "default")
     cfg.dirs.output = str(tmp_path)

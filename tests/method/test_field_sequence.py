@@ -38,7 +38,7 @@ def test_a_sequence_holds_a_field_between_its_images() -> None:
     assert torch.equal(path.alpha, expected.alpha)
 
 
-def test_drawn_sequences_follow_the_law() -> None:
+def test_drawn_sequences_follow_their_distribution() -> None:
     space, images = FieldSequence(SPACE, concentration=4.0, cell_size=1), pictures(1)
     ends = space.encode(torch.zeros_like(images))[0], space.encode(images)[0]
     drawn = torch.stack([space.sequence(*ends, 4.0, np.random.default_rng(k)) for k in range(60)])
