@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import operator
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, get_args
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diffig.conversion import conversion, is_integer, kind_of, white_of
+from diffig.integers import check_at_least as check_at_least, check_whole as check_whole
 
 Objective = Literal["probability", "logit", "log_probability", "margin"]
 
@@ -119,22 +119,6 @@ def check_like(other: Tensor, images: Tensor, name: str) -> None:
         )
 
 
-def check_whole(value: object, name: str) -> int:
-    """Return `value` as an int; raise where it is no whole number."""
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name}={value} must be a whole number") from None
-
-
-def check_at_least(value: int, least: int, name: str, meaning: str) -> int:
-    """Return `value` as an int; raise where it is none or below `least`."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or value % 1 != 0 or value < least:  # an infinite value leaves NaN
-        raise ValueError(f"{name}={value} must be a whole number of at least {least}: {meaning}")
-    return int(value)
-
-
 def check_widths(widths: float | Sequence[float], name: str = "footprint") -> tuple[float, ...]:
     """Return widths as shares of an image's shorter side; raise where one is not in [0, 1).
 
@@ -159,7 +143,7 @@ def check_choice(value: object, allowed: object, name: str, advice: str = "choos
 
 
 def warn_non_finite(bad: Tensor, indices: Tensor, what: str, advice: str) -> None:
-    """Return nothing; warn once where any of `bad` `(B,)` is true, naming the images `indices[bad]`."""
+    """Warn once where any of `bad` `(B,)` is true, naming the images `indices[bad]`."""
     if bool(bad.any()):
         names = indices[bad.to(indices.device)].tolist()
         warnings.warn(

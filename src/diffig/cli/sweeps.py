@@ -57,7 +57,7 @@ def mark(folder: Path, status: str) -> None:
 
 
 def report(folder: Path) -> str:
-    """Return nothing where all jobs of a sweep are done, else a line for each that is not, and what to do next."""
+    """Return a line for each job of a sweep that is not done, and what to do next; empty where all are."""
     jobs = sorted((file.parent for file in folder.glob("*/status")), key=lambda job: (len(job.name), job.name))
     lines = []
     for job in jobs:

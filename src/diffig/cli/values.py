@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from diffig.config import options_of
+from diffig.integers import check_at_least
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -20,15 +21,13 @@ def whole(least: int, meaning: str, null: str | None = None) -> Kind:
     """Return the kind of whole numbers of at least `least`; None is one too where `null` says what it stands for."""
     meaning += f"; null: {null}" if null else ""
 
-    def read(value: Any, key: str) -> int | None:  # checks.check_at_least would bring torch
+    def read(value: Any, key: str) -> int | None:
         if value is None and null:
             return None
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or value % 1 != 0 or value < least:  # an infinite value leaves NaN
-            raise ValueError(f"{key}={_shown(value)} must be a whole number of at least {least}: {meaning}")
-        if value > MOST:
+        number = check_at_least(value, least, key, meaning, none="null")
+        if number > MOST:
             raise ValueError(f"{key}={value} is larger than a number of 64 bits, {MOST}: {meaning}")
-        return int(value)
+        return number
 
     return read
 
