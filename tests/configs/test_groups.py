@@ -343,9 +343,9 @@ def test_metrics(metrics: str, batch: Batch, network: Any) -> None:
 
 @pytest.mark.parametrize("metrics", options("metrics"))
 def test_older_rows_are_read_as_the_metric_says_of_itself_today(metrics: str) -> None:
-    for facts in build(composed("metrics", metrics).metrics).describe():
-        assert direction_of(facts.name) == facts.direction, facts.name
-        assert family_of(facts.name) == facts.family, facts.name
+    for line in build(composed("metrics", metrics).metrics).describe():
+        assert direction_of(line.name) == line.direction, line.name
+        assert family_of(line.name) == line.family, line.name
 
 
 @pytest.mark.parametrize("trainer", options("trainer"))

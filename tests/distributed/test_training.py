@@ -124,10 +124,15 @@ def test_what_forked_processes_export_is_whole(folder: Path) -> None:
     from diffig.method.latent.prior import LatentPrior
 
     one, two = (PathScore.load(folder / "path_score" / name / "path_score.safetensors") for name in ("one", "two"))
-    assert (two.mean, two.std, two.space, two.facts) == (one.mean, one.std, one.space, one.facts)
-    assert two.facts["steps"] == 9
+    assert (two.mean, two.std, two.space, two.training_metadata) == (
+        one.mean,
+        one.std,
+        one.space,
+        one.training_metadata,
+    )
+    assert two.training_metadata["steps"] == 9
     prior = LatentPrior.load(folder / "latent_diffusion" / "two" / "prior.safetensors")
-    assert prior.facts["steps"] == 9
+    assert prior.training_metadata["steps"] == 9
     # What is exported is the average, which the checkpoint holds as its weights.
     content = torch.load(folder / "latent_diffusion" / "two" / "checkpoints" / "last.ckpt", weights_only=True)
     for key, value in prior.denoiser.state_dict().items():

@@ -18,7 +18,7 @@ NETWORK = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
 NETWORK.name = "network"  # type: ignore[assignment]
 
 
-def facts(*words: str, **written: object) -> dict[str, object]:
+def columns(*words: str, **written: object) -> dict[str, object]:
     """The columns of a run with words of the command line, and with what a file sets."""
     cfg = compose("evaluate", list(words))
     for key, value in written.items():
@@ -41,28 +41,28 @@ def facts(*words: str, **written: object) -> dict[str, object]:
     ids=lambda value: str(value)[:30],
 )
 def test_typed_or_written_a_setting_has_one_name(words: list[str], written: dict[str, object], name: str) -> None:
-    typed = facts("method=diffig_field", *words)
-    assert typed == facts("method=diffig_field", **written)
+    typed = columns("method=diffig_field", *words)
+    assert typed == columns("method=diffig_field", **written)
     assert typed["variant"] == name
 
 
 def test_what_a_default_is_told_again_changes_no_name() -> None:
-    plain = facts("method=diffig_field")
+    plain = columns("method=diffig_field")
     assert plain["variant"] == ""
-    assert facts("method=diffig_field", "method.concentration=2.0", "method.grid=[8,8]", "target=label") == plain
+    assert columns("method=diffig_field", "method.concentration=2.0", "method.grid=[8,8]", "target=label") == plain
 
 
 def test_what_has_a_column_is_in_it_wherever_it_was_said() -> None:
-    inside, above = facts("method=ig", "method.steps=3"), facts("method=ig", "steps=3")
+    inside, above = columns("method=ig", "method.steps=3"), columns("method=ig", "steps=3")
     assert inside == above
     assert (inside["steps"], inside["variant"]) == (3, "")
-    guided = facts("method=diffig_field", "guidance.absolute_mass=0.2", "steps=64", "n_paths=2", "credit=idgi")
+    guided = columns("method=diffig_field", "guidance.absolute_mass=0.2", "steps=64", "n_paths=2", "credit=idgi")
     assert (guided["guidance.absolute_mass"], guided["n_paths"], guided["variant"]) == (0.2, 2, "")
 
 
 def test_options_that_build_one_method_are_told_from_its_own_defaults() -> None:
-    squared = facts("method=smoothgrad_squared")
-    assert squared == facts("method=smoothgrad", "method.squared=true")
+    squared = columns("method=smoothgrad_squared")
+    assert squared == columns("method=smoothgrad", "method.squared=true")
     assert squared["method"] == "smoothgrad_squared"
 
 

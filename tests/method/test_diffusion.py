@@ -234,10 +234,10 @@ def test_other_grids_run_too():
 
 @pytest.mark.parametrize("half", [False, True])
 def test_a_prior_survives_its_file(tmp_path, half):
-    prior = FieldPrior(denoiser(), "v", facts={"steps": 3}).eval()
+    prior = FieldPrior(denoiser(), "v", training_metadata={"steps": 3}).eval()
     prior.save(tmp_path / "deep" / "prior.safetensors", half)
     again = FieldPrior.load(tmp_path / "deep" / "prior.safetensors")
-    assert (again.facts, again.prediction, again.n_segments) == ({"steps": 3}, "v", KNOTS)
+    assert (again.training_metadata, again.prediction, again.n_segments) == ({"steps": 3}, "v", KNOTS)
     assert again.noise_schedule.config == prior.noise_schedule.config
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
@@ -263,8 +263,8 @@ def test_bands_share_the_denoiser():
 
 def test_the_shipped_prior_knows_the_law():
     prior = FieldPrior.load()
-    if prior.facts["steps"] < 500:
-        pytest.skip(f"the shipped prior is a placeholder of {prior.facts['steps']} training steps")
+    if prior.training_metadata["steps"] < 500:
+        pytest.skip(f"the shipped prior is a placeholder of {prior.training_metadata['steps']} training steps")
     size = torch.tensor([2.0]).repeat(150)
     noise = normal(150, prior.n_segments - 1, 8, 8, dtype=torch.float32)
     errors = moment_errors(prior.sample(noise, torch.full((150,), 10.0), size, 20), size)

@@ -356,10 +356,10 @@ def test_guidance_sees_exact_ends():
 @pytest.mark.parametrize("prediction", ["v", "epsilon"])
 def test_a_latent_prior_survives_its_file(tmp_path, prediction):
     prior = tiny(prediction, noise=NoiseSchedule("linear", levels=7), concentration_input=True)
-    prior.facts = {"steps": 3}
+    prior.training_metadata = {"steps": 3}
     prior.save(tmp_path / "prior.safetensors")
     again = LatentPrior.load(tmp_path / "prior.safetensors")
-    assert (again.facts, again.prediction, again.n_segments) == ({"steps": 3}, prediction, KNOTS)
+    assert (again.training_metadata, again.prediction, again.n_segments) == ({"steps": 3}, prediction, KNOTS)
     assert again.noise_schedule.config == prior.noise_schedule.config
     given = ends_of(), normal(4, KNOTS + 1, DIM), torch.full((4,), 3.0), 3
     assert torch.equal(again.sample(*given, sampler="ddim"), prior.sample(*given, sampler="ddim"))

@@ -22,7 +22,7 @@ from diffig.method.guidance.label_manifest import read_labels, read_manifest, wr
 from diffig.method.guidance.label_store import LabelStore, LabelTable
 from diffig.method.guidance.learned import PathScore
 from diffig.method.guidance.learned_training import PathScoreTraining, correlation, ranks
-from diffig.method.guidance.path_labels import PathLabels, path_facts
+from diffig.method.guidance.path_labels import PathLabels, describe_paths
 from diffig.method.guidance.scored_data import ScoredPathData
 from diffig.method.latent.data import LatentPathData
 from diffig.method.latent.space import LatentSpace
@@ -305,7 +305,7 @@ def test_a_file_gives_the_same_score_back(tmp_path):
     again = PathScore.load(tmp_path / "score.safetensors", "complexity")
     noisy, times = torch.randn(2, KNOTS + 1, 3), torch.tensor([0.2, 0.4])
     assert torch.equal(score(noisy, times), again(noisy, times))
-    assert (again.mean, again.std, again.space, again.facts) == (5.5, 0.25, {"d": 3}, {"n": 1})
+    assert (again.mean, again.std, again.space, again.training_metadata) == (5.5, 0.25, {"d": 3}, {"n": 1})
     assert again.noise_schedule.config == score.noise_schedule.config
     assert not again.training
     assert not any(parameter.requires_grad for parameter in again.parameters())
@@ -329,7 +329,7 @@ def scored(folder, samples=64, count=128, val_count=32, constant=False, **option
     """Paths whose label is the mean of their middle point."""
     data = paths(0, Constant(0.0), FewPictures(128, 32), samples=samples, **options)
     store = LabelStore(
-        folder / "labels", {"paths": path_facts(data), **OTHERS}, {"train": count, "val": val_count}, 256
+        folder / "labels", {"paths": describe_paths(data), **OTHERS}, {"train": count, "val": val_count}, 256
     )
     store.open()
     for split, number in store.shards:
@@ -381,7 +381,7 @@ def test_a_regressor_learns_a_function_of_the_path(tmp_path, quantity):
     said = score.mean + score.std * score(clean, torch.zeros(len(clean)))
     true = getattr(table, quantity)
     assert float((said - true).square().mean()) < 0.3 * float(true.var())  # in the label's own unit
-    assert score.facts["labels"]["objective"] == "probability"
+    assert score.training_metadata["labels"]["objective"] == "probability"
     assert score.space["concentration"] == [1.0, 20.0]
 
     from diffig.training.regressor_plot import draw_correlation

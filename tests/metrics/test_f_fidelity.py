@@ -173,7 +173,7 @@ def test_facts_and_forwards(judge: Path) -> None:
         metric = FFidelity(checkpoint, reduce="signed", **QUICK)
         metric(explained)
         assert explained.score.cost.forward_images == 3 * metric.forwards == 3 * 17
-        assert [facts.direction for facts in metric.describe()] == ["higher", "lower", "higher"] * 2
+        assert [line.direction for line in metric.describe()] == ["higher", "lower", "higher"] * 2
         kind = "r" if checkpoint is None else "f"
         assert metric.names[:3] == tuple(f"{kind}_fidelity{side}_signed" for side in ("_plus", "_minus", ""))
         assert len(set(metric.names)) == 6

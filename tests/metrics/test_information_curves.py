@@ -258,7 +258,7 @@ def test_facts_and_forwards() -> None:
     assert metric.names == ("aic_signed_entropy", "sic_signed_entropy")
     assert all(curve.shape == (3, 5) for curve in curves.values())
     assert metric.axis == (0.0, 0.25, 0.5, 0.75, 1.0)
-    assert [facts.direction for facts in metric.describe()] == ["higher", "higher"]
+    assert [line.direction for line in metric.describe()] == ["higher", "higher"]
     assert InformationCurves().forwards == 15
 
 

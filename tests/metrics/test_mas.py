@@ -60,7 +60,7 @@ def test_mas_costs_no_forward_and_leaves_the_rise_scores_alone() -> None:
     close(values["mas"], values["mas_insertion"] - values["mas_deletion"])
     for side in ("insertion", "deletion"):
         close(values[f"mas_{side}"], torch.trapezoid(curves[f"mas_{side}"], dx=1 / 6, dim=1))
-    assert [facts.direction for facts in metric.describe()] == ["higher", "lower", "higher"] * 2
+    assert [line.direction for line in metric.describe()] == ["higher", "lower", "higher"] * 2
 
 
 def test_the_whole_of_mas_equals_the_loop() -> None:

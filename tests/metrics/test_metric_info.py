@@ -40,8 +40,8 @@ class Silent(Metric):
         return Measured({"calibration_error": torch.zeros(len(explained))}, {})
 
 
-def runs(root: Path, facts: dict[str, list[MetricInfo]] | None = None, metric: str = "calibration_error") -> Path:
-    """A folder for each method, with what its metrics say where `facts` has it."""
+def runs(root: Path, said: dict[str, list[MetricInfo]] | None = None, metric: str = "calibration_error") -> Path:
+    """A folder for each method, with what its metrics say where `said` has it."""
     for method, values in VALUES.items():
         folder = root / method
         folder.mkdir(parents=True)
@@ -50,8 +50,8 @@ def runs(root: Path, facts: dict[str, list[MetricInfo]] | None = None, metric: s
         pd.DataFrame([{**row, "image_index": i, "value": v} for i, v in enumerate(values)]).to_parquet(
             folder / "rows.parquet"
         )
-        if facts:
-            write_metric_info(folder, facts[method])
+        if said:
+            write_metric_info(folder, said[method])
     return root
 
 

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 import diffig
 from diffig.config import compose, from_config, with_current_keys
+from diffig.diffusion.denoisers.unet import FieldUNet
 from diffig.evaluation.metric_info import read_metric_info
 from diffig.evaluation.rows import read_table
 from diffig.integration import soft_insertion_deletion
@@ -140,6 +141,8 @@ def test_arguments_and_attributes() -> None:
     with pytest.raises(TypeError, match="given waste and absolute_mass, which are one; give absolute_mass"):
         Guidance(waste=0.2, absolute_mass=0.2)  # type: ignore[call-arg]
     assert DiffID(units=["pixel"], readouts=["hard"], grain=0.1).names == ("diffid_pixel_rank_blur",)  # type: ignore[call-arg]
+    prior = FieldPrior(FieldUNet(channels=(16, 16), layers=1), facts={"steps": 3})  # type: ignore[call-arg]
+    assert prior.facts == prior.training_metadata == {"steps": 3}
     space = FieldSpace(n_knots=4)  # type: ignore[call-arg]
     assert space.n_segments == space.n_knots == 4
     zero = torch.zeros(1)

@@ -102,8 +102,8 @@ def test_family(metric: str, family: str) -> None:
     ids=lambda metric: metric.names[0],
 )
 def test_variants_of_a_metric_are_read_as_they_say(metric: Metric) -> None:
-    for facts in metric.describe():
-        assert lower_is_better(facts.name) == (facts.direction == "lower"), facts.name
+    for line in metric.describe():
+        assert lower_is_better(line.name) == (line.direction == "lower"), line.name
 
 
 def table(**means: float) -> pd.DataFrame:

@@ -77,7 +77,7 @@ class PathDiffusion(LightningModule):
             self.prior.denoiser.parameters(), self.trainer, self.learning_rate, self.weight_decay, self.warmup
         )
 
-    def export(self, output: FilePath, facts: dict[str, Any] | None = None) -> None:
-        """Write `prior.safetensors` into the folder `output`; `facts` join what the prior tells about itself."""
-        self.prior.facts = {**self.prior.facts, **(facts or {})}
+    def export(self, output: FilePath, training_metadata: dict[str, Any] | None = None) -> None:
+        """Write `prior.safetensors` into the folder `output`; the metadata join what the prior tells about itself."""
+        self.prior.training_metadata = {**self.prior.training_metadata, **(training_metadata or {})}
         self.prior.save(output / "prior.safetensors")

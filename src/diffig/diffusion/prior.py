@@ -25,7 +25,7 @@ class PathPrior(nn.Module, ABC):
         denoiser: predicts from `(noisy, times, *arguments)`; its `config` builds it again.
         prediction: `v` or `epsilon`.
         noise_schedule: how much noise there is at each time.
-        facts: what the file should tell about the distribution and the training.
+        training_metadata: what the file should tell about the distribution and the training.
     """
 
     TRAIN_WITH: ClassVar[str]
@@ -36,11 +36,11 @@ class PathPrior(nn.Module, ABC):
         denoiser: nn.Module,
         prediction: Prediction,
         noise_schedule: NoiseSchedule,
-        facts: dict[str, Any] | None = None,
+        training_metadata: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.denoiser, self.prediction, self.noise_schedule = denoiser, prediction, noise_schedule
-        self.facts = dict(facts or {})
+        self.training_metadata = dict(training_metadata or {})
 
     @property
     @abstractmethod
@@ -49,6 +49,7 @@ class PathPrior(nn.Module, ABC):
 
     noise = old_attribute("noise", "noise_schedule")
     n_knots = old_attribute("n_knots", "n_segments")
+    facts = old_attribute("facts", "training_metadata")
 
     @abstractmethod
     def arguments(self, batch: PathBatch) -> tuple[Tensor, ...]:
@@ -94,7 +95,7 @@ class PathPrior(nn.Module, ABC):
             "denoiser": self.denoiser.config,
             "prediction": self.prediction,
             "noise": self.noise_schedule.config,
-            "facts": self.facts,
+            "facts": self.training_metadata,  # the word of weights files
         }
         write_weights(self.denoiser, FilePath(path), about, half)
 

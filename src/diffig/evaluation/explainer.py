@@ -39,7 +39,7 @@ class Explainer(LightningModule):
     Args:
         attributor: the method, with its score and baseline.
         metrics: what judges it.
-        facts: columns that are the same in every row.
+        columns: by name, those that are the same in every row.
         target: `label` or `prediction`, the class that is explained.
         masks: from dataset indices to the objects' masks `(B, 1, H, W)`, None for datasets without.
     """
@@ -48,14 +48,14 @@ class Explainer(LightningModule):
         self,
         attributor: Attributor,
         metrics: MetricSuite,
-        facts: dict[str, Any],
+        columns: dict[str, Any],
         target: str = "label",
         masks: Callable[[Sequence[int]], Tensor | None] | None = None,
     ) -> None:
         super().__init__()
         if target not in ("label", "prediction"):
             raise ValueError(f"target={target!r} is unknown; choose label or prediction")
-        self.attributor, self.metrics, self.facts, self.target = attributor, metrics, facts, target
+        self.attributor, self.metrics, self.columns, self.target = attributor, metrics, columns, target
         self.masks = masks
         self.classifier = attributor.score.classifier  # a sub-module, so that the trainer moves it to the device
 
@@ -110,7 +110,7 @@ class Explainer(LightningModule):
         }
         if isinstance(self.attributor, Held):  # made elsewhere, at a cost that nobody has told
             costs = dict.fromkeys(costs, math.nan)
-        shared = {**self.facts, **costs}
+        shared = {**self.columns, **costs}
         values = {name: value.tolist() for name, value in measured.values.items()}
         rows = [
             {**shared, **{key: column[row] for key, column in each.items()}, "metric": name, "value": values[name][row]}
@@ -138,10 +138,10 @@ class Explainer(LightningModule):
 
     def _curves(self, curves: dict[str, Tensor], indices: list[Any]) -> list[dict[str, Any]]:
         keys = ("dataset", "classifier", "objective", "baseline", "method", "n_paths", "steps", "seed")
-        facts = {key: value for key, value in self.facts.items() if key in keys or key.startswith("guidance.")}
+        columns = {key: value for key, value in self.columns.items() if key in keys or key.startswith("guidance.")}
         axes = self.metrics.axes
         return [
-            {**facts, "image_index": index, "curve": name, "x": x, "value": value}
+            {**columns, "image_index": index, "curve": name, "x": x, "value": value}
             for name, curve in curves.items()
             for index, line in zip(indices, curve.tolist(), strict=True)
             for x, value in zip(axes[name], line, strict=True)

@@ -34,7 +34,7 @@ class Reading(NamedTuple):
     wording: str = ""
 
 
-def told(facts: Iterable[MetricInfo]) -> dict[str, Any]:
+def told(lines: Iterable[MetricInfo]) -> dict[str, Any]:
     """Return what `metrics.json` says; an end of a range that is infinite is null."""
     metrics = {
         line.name: {
@@ -43,14 +43,14 @@ def told(facts: Iterable[MetricInfo]) -> dict[str, Any]:
             "range": [end if math.isfinite(end) else None for end in line.value_range],
             "wording": line.wording,
         }
-        for line in facts
+        for line in lines
     }
     return {"format_version": FORMAT_VERSION, "metrics": metrics}
 
 
-def write_metric_info(output: Path, facts: Iterable[MetricInfo]) -> None:
+def write_metric_info(output: Path, lines: Iterable[MetricInfo]) -> None:
     """Write `metrics.json` into a run's folder."""
-    write_json(output / FILE, told(facts))
+    write_json(output / FILE, told(lines))
 
 
 def read_metric_info(folders: Iterable[Path]) -> dict[str, Reading]:

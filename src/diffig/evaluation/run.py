@@ -69,7 +69,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
         attributor = judge_with(cfg, datamodule, classifier, given, indices)
     assert attributor is not None
     store = RowStore(output, mark)
-    facts = run_columns(cfg, attributor, datamodule.name)
+    columns = run_columns(cfg, attributor, datamodule.name)
     logger = build_logger(cfg, "evaluate")
     shown = set(indices[: cfg.pictures])
     watchers = [RowWriter(store, shown, thumbnails), Termination(), *progress()]
@@ -90,7 +90,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if left:
         datamodule.batch_size = cfg.batch_size
         loader = datamodule.dataloader(Subset(datamodule.test_set, left))
-        module = Explainer(attributor, metrics, facts, cfg.target, datamodule.test_set.masks)
+        module = Explainer(attributor, metrics, columns, cfg.target, datamodule.test_set.masks)
         trainer.predict(module, loader, return_predictions=False)
     trainer.strategy.barrier()
     if trainer.is_global_zero and not marked(output, mark):  # killed between the two, the rows would have a false mark
@@ -99,7 +99,7 @@ def evaluate(cfg: DictConfig) -> pd.DataFrame:
     if trainer.is_global_zero:
         seconds = time.perf_counter() - start
         thumbnails.merge(set(indices))
-        log.info("%s, protocol %s: %d images in %.1f s", facts["method"], cfg.protocol, len(left), seconds)
+        log.info("%s, protocol %s: %d images in %.1f s", columns["method"], cfg.protocol, len(left), seconds)
         finish(cfg, rows, store, datamodule, dict(zip(indices, positions, strict=True)), logger)
         write_text(output / "fingerprint", mark)
         if in_sweep():

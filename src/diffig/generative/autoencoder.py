@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffig.checks import check_at_least, check_images
 from diffig.generative.folders import read_folder, write_folder
+from diffig.renamed import old_arguments
 
 
 class Autoencoder(nn.Module):
@@ -113,10 +114,12 @@ class Autoencoder(nn.Module):
         channels = about["image_channels"] if image_channels is None else image_channels
         return cls(vae, about["mean"], about["std"], channels).eval().requires_grad_(False)
 
-    def save(self, folder: str | FilePath, facts: dict[str, Any] | None = None) -> None:
-        """Write a diffusers folder plus a `diffig.json` with the latent statistics and `facts`."""
+    @old_arguments(facts="training_metadata")
+    def save(self, folder: str | FilePath, training_metadata: dict[str, Any] | None = None) -> None:
+        """Write a diffusers folder, and a `diffig.json` with the latent statistics and the metadata as `facts`."""
         statistics = {name: getattr(self, f"latent_{name}").flatten().tolist() for name in ("mean", "std")}
-        write_folder(folder, self.vae, {**statistics, "image_channels": self.image_channels, "facts": facts or {}})
+        about = {"image_channels": self.image_channels, "facts": training_metadata or {}}
+        write_folder(folder, self.vae, {**statistics, **about})
 
     @property
     def factor(self) -> int:

@@ -118,9 +118,10 @@ class ImageDiffusion(nn.Module):
         """
         return cls(*read_pipeline(path)).eval().requires_grad_(False)
 
-    def save(self, folder: str | FilePath, facts: dict[str, Any] | None = None) -> None:
-        """Write a pipeline folder, which diffusers reads too, with `facts` in its `diffig.json`."""
-        about = {"image_channels": self.image_channels, "facts": facts or {}}
+    @old_arguments(facts="training_metadata")
+    def save(self, folder: str | FilePath, training_metadata: dict[str, Any] | None = None) -> None:
+        """Write a pipeline folder, which diffusers reads too, with the metadata as `facts` in its `diffig.json`."""
+        about = {"image_channels": self.image_channels, "facts": training_metadata or {}}
         write_pipeline(folder, self.unet, self.noise_schedule, about)
 
     @property

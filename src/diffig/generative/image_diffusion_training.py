@@ -136,11 +136,11 @@ class ImageDiffusionTraining(LightningModule):
         )
 
     def export(
-        self, output: str | FilePath, datamodule: ImageDataModule, facts: dict[str, Any] | None = None
+        self, output: str | FilePath, datamodule: ImageDataModule, training_metadata: dict[str, Any] | None = None
     ) -> FilePath:
         """Write `output/image_diffusion/` and return that folder; call it after fitting."""
         self.diffusion.eval()
         about = {"dataset": datamodule.name, "image_shape": list(datamodule.image_shape)}
         folder = FilePath(output) / "image_diffusion"
-        self.diffusion.save(folder, {**about, **(facts or {})})
+        self.diffusion.save(folder, {**about, **(training_metadata or {})})
         return folder

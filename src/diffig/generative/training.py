@@ -187,13 +187,13 @@ class AutoencoderTraining(LightningModule):
         )
 
     def export(
-        self, output: str | FilePath, datamodule: ImageDataModule, facts: dict[str, Any] | None = None
+        self, output: str | FilePath, datamodule: ImageDataModule, training_metadata: dict[str, Any] | None = None
     ) -> FilePath:
         """Write `output/autoencoder/` and return that folder; call it after fitting.
 
         The latent statistics are measured here, on at most 2048 training images, and not while fitting: a moving
         average of weights (diffig.training.ema) takes their place at the end of fitting and leaves buffers alone.
-        Facts get how well validation images are reconstructed.
+        The metadata get how well validation images are reconstructed.
         """
         self.autoencoder.eval()
         train = datamodule.train_set
@@ -201,5 +201,5 @@ class AutoencoderTraining(LightningModule):
         quality = measure_reconstruction(self.autoencoder, datamodule.val_set)
         about = {"dataset": datamodule.name, "image_shape": list(datamodule.image_shape), "reconstruction": quality}
         folder = FilePath(output) / "autoencoder"
-        self.autoencoder.save(folder, {**about, **(facts or {})})
+        self.autoencoder.save(folder, {**about, **(training_metadata or {})})
         return folder

@@ -101,7 +101,7 @@ class Metric(ABC):
         return self.measure(explained).curves if self.curve_names else {}
 
     def describe(self) -> list[MetricInfo]:
-        """Return one line of facts for each name.
+        """Return one line for each name.
 
         Raises:
             TypeError: the class does not say how its values are read.

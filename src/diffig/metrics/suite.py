@@ -40,8 +40,8 @@ class MetricSuite:
         return {name: metric.axis for metric in self.metrics.values() for name in metric.curve_names}
 
     def describe(self) -> list[MetricInfo]:
-        """Return one line of facts (name, direction, range, family, wording, sensitivities, cost) for each name."""
-        return [facts for metric in self.metrics.values() for facts in metric.describe()]
+        """Return one line (name, direction, range, family, wording, sensitivities, cost) for each name."""
+        return [line for metric in self.metrics.values() for line in metric.describe()]
 
     def of_maps_alone(self) -> tuple[MetricSuite, list[str]]:
         """Return the suite without the metrics that explain images again, and the names of these."""

@@ -76,12 +76,12 @@ def evaluate(
     folders = method_folders(named, Path(output)) if output is not None else {}
     for name, given in named.items():
         method = _method(given, explain, batch, keys, baselines, name)
-        facts = _facts(method, explain, name, dataset)
+        columns = _columns(method, explain, name, dataset)
         judges = _without_asking(suite, name) if isinstance(method, Held) else suite
         keeper = Keeper(folders[name], judges, subject.categories or ()) if folders else None
         for part in subject.parts(classes):
             method.score = method.score.like(part.classifier)
-            judge = Judge(method, judges, facts, "label", _masks(masks, keys))
+            judge = Judge(method, judges, columns, "label", _masks(masks, keys))
             some = Batch(batch[part.rows], part.targets, keys.to(part.rows.device)[part.rows])
             labels = dict(zip(some.indices.tolist(), classes[part.rows].tolist(), strict=True))
             unsaid = {"prediction": None} if subject.multi_label else {}
@@ -138,8 +138,8 @@ def _without_asking(suite: MetricSuite, name: str) -> MetricSuite:
     return kept
 
 
-def _facts(method: Attributor, explain: Explainer, name: str, dataset: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+def _columns(method: Attributor, explain: Explainer, name: str, dataset: str) -> dict[str, Any]:
+    columns: dict[str, Any] = {
         "dataset": dataset,
         "classifier": explain.subject.classifier.name,
         "objective": method.score.objective,
@@ -147,8 +147,8 @@ def _facts(method: Attributor, explain: Explainer, name: str, dataset: str) -> d
         "method": name,
     }
     if not isinstance(method, Held):
-        facts |= {"n_paths": method.n_paths, "steps": getattr(method, "steps", None), "seed": method.seed}
-    return facts
+        columns |= {"n_paths": method.n_paths, "steps": getattr(method, "steps", None), "seed": method.seed}
+    return columns
 
 
 def _masks(masks: Tensor | None, keys: Tensor) -> Callable[[Sequence[int]], Tensor | None] | None:

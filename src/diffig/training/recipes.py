@@ -42,7 +42,7 @@ def _path_diffusion(cfg: DictConfig) -> Recipe:
         length, dim = data.shape
         prior = prior(length, dim)
     module = build(cfg.module, prior=prior)
-    return Recipe(module, data, lambda output, steps: module.export(output, {**data.facts, "steps": steps}))
+    return Recipe(module, data, lambda output, steps: module.export(output, {**data.training_metadata, "steps": steps}))
 
 
 def _path_score(cfg: DictConfig) -> Recipe:

@@ -100,7 +100,7 @@ class FieldDataModule(LightningDataModule):
         return FieldSet(size, self.seed, split, first=first, **self.distribution)  # type: ignore[arg-type]
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def training_metadata(self) -> dict[str, Any]:
         """What the exported prior tells about what it was trained on."""
         return {**self.distribution, "seed": self.seed}
 

@@ -19,7 +19,7 @@ from diffig.renamed import old_arguments
 SHIPPED = str(files("diffig.method.field") / "prior.safetensors")
 
 
-@old_arguments(noise="noise_schedule")
+@old_arguments(noise="noise_schedule", facts="training_metadata")
 class FieldPrior(PathPrior):
     """Samples whitened fields `(N, T - 1, h, w)` of the stick-breaking distribution.
 
@@ -28,7 +28,7 @@ class FieldPrior(PathPrior):
         prediction: `v` or `epsilon`.
         noise_schedule: of the training. Fields whose cells share one process keep their signal at noise levels where
             single places have lost theirs, hence the shift of 2.
-        facts: what the file should tell about the training (concentrations, cells, steps).
+        training_metadata: what the file should tell about the training (concentrations, cells, steps).
     """
 
     TRAIN_WITH = "diffig-train module=path_diffusion"
@@ -38,9 +38,9 @@ class FieldPrior(PathPrior):
         denoiser: nn.Module,
         prediction: Prediction = "v",
         noise_schedule: NoiseSchedule | None = None,
-        facts: dict[str, Any] | None = None,
+        training_metadata: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(denoiser, prediction, noise_schedule or NoiseSchedule(shift=2.0), facts)
+        super().__init__(denoiser, prediction, noise_schedule or NoiseSchedule(shift=2.0), training_metadata)
 
     @property
     def n_segments(self) -> int:

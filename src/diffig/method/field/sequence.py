@@ -40,7 +40,7 @@ class FieldSequence:
     n_knots = old_attribute("n_knots", "n_segments")
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """What a set of labels depends on."""
         basis, schedule = self.field.basis, self.field.schedule
         plan = [schedule.order, schedule.overlap, schedule.power]

@@ -27,12 +27,12 @@ from diffig.method.guidance.label_store import (
 MANIFEST = "manifest.json"
 
 
-def write_manifest(store: LabelStore, facts: Mapping[str, Any]) -> None:
+def write_manifest(store: LabelStore, also: Mapping[str, Any]) -> None:
     """Write `manifest.json`: the labels are complete, what they are, their means and standard deviations, their cost.
 
     Args:
         store: with all its shards.
-        facts: what else should stand there.
+        also: what else should stand there.
     """
     total = dict.fromkeys(COUNTED, 0)
     for key in store.shards:
@@ -42,7 +42,7 @@ def write_manifest(store: LabelStore, facts: Mapping[str, Any]) -> None:
         KEY: LABELS_VERSION,
         "count": store.counts,
         "shard_size": store.shard_size,
-        **facts,
+        **also,
         "cost": total,
         "fingerprint": store.fingerprint,
         "depends": store.depends,

@@ -18,7 +18,7 @@ Quantity = Literal["faithfulness", "complexity"]
 ADVICE = "train one with `diffig-train module=path_score module.quantity={quantity}`"
 
 
-@old_arguments(schedule="noise_schedule")
+@old_arguments(schedule="noise_schedule", facts="training_metadata")
 class PathScore(nn.Module):
     """Predicts one quantity of the clean path from a noisy one, in standard deviations of its training labels.
 
@@ -30,8 +30,8 @@ class PathScore(nn.Module):
         quantity: `faithfulness` (higher is better) or `complexity` (entropy of |A| in nats).
         mean, std: of the training labels; `mean + std * prediction` is in the quantity's own unit.
         noise_schedule: of its training.
-        space: facts of the space that the paths live in.
-        facts: what the file should tell about labels and training.
+        space: what the paths are, as their labels say it.
+        training_metadata: what the file should tell about labels and training.
         chunk_size: paths whose gradient is taken at a time; memory follows it.
     """
 
@@ -43,7 +43,7 @@ class PathScore(nn.Module):
         std: float = 1.0,
         noise_schedule: NoiseSchedule | None = None,
         space: dict[str, Any] | None = None,
-        facts: dict[str, Any] | None = None,
+        training_metadata: dict[str, Any] | None = None,
         chunk_size: int = 256,
     ) -> None:
         super().__init__()
@@ -53,9 +53,11 @@ class PathScore(nn.Module):
         self.regressor, self.quantity = regressor, quantity
         self.mean, self.std = float(mean), float(std)
         self.noise_schedule = NoiseSchedule() if noise_schedule is None else noise_schedule
-        self.space, self.facts, self.chunk_size = dict(space or {}), dict(facts or {}), chunk_size
+        self.space, self.training_metadata = dict(space or {}), dict(training_metadata or {})
+        self.chunk_size = chunk_size
 
     schedule = old_attribute("schedule", "noise_schedule")
+    facts = old_attribute("facts", "training_metadata")
 
     def forward(self, noisy: Tensor, times: Tensor) -> Tensor:
         """Return standardised predictions `(N,)` for noisy paths `(N, L, d)` at times `(N,)`."""
@@ -85,7 +87,7 @@ class PathScore(nn.Module):
             "std": self.std,
             "schedule": self.noise_schedule.config,
             "space": self.space,
-            "facts": self.facts,
+            "facts": self.training_metadata,
         }
         write_weights(self.regressor, FilePath(path), about)
 

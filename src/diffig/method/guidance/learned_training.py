@@ -83,7 +83,7 @@ class PathScoreTraining(LightningModule):
             )
         # Numbers and not buffers: they belong to the labels, and the average of the weights leaves them alone.
         score.mean, score.std = found["mean"], found["std"]
-        score.space, score.facts = data.space_facts, data.facts
+        score.space, score.training_metadata = data.space_description, data.training_metadata
 
     def noisy(self, batch: PathBatch, times: Tensor) -> Tensor:
         """Return the batch's paths `(B, T + 1, d)` at noise levels `times` `(B,)`; both ends stay clean."""
@@ -155,9 +155,9 @@ class PathScoreTraining(LightningModule):
             self.path_score.parameters(), self.trainer, self.learning_rate, self.weight_decay, self.warmup
         )
 
-    def export(self, output: str | FilePath, facts: dict[str, Any] | None = None) -> None:
-        """Write `path_score.safetensors` into the folder `output`; `facts` join what is known of the labels."""
-        self.path_score.facts = {**self.path_score.facts, **(facts or {})}
+    def export(self, output: str | FilePath, training_metadata: dict[str, Any] | None = None) -> None:
+        """Write `path_score.safetensors` into the folder `output`; the metadata join what is known of the labels."""
+        self.path_score.training_metadata = {**self.path_score.training_metadata, **(training_metadata or {})}
         self.path_score.save(FilePath(output) / "path_score.safetensors")
 
 

@@ -50,7 +50,7 @@ def path_labels(path: Path, targets: Tensor, score: ScoreFunction, steps: int | 
     )
 
 
-def path_facts(data: LatentPathData) -> dict[str, Any]:
+def describe_paths(data: LatentPathData) -> dict[str, Any]:
     """Return as plain values what the paths of `data` depend on, autoencoder and a sample of the images included."""
     codec = data.space.autoencoder
     seen: dict[str, Tensor] = {}
@@ -58,7 +58,7 @@ def path_facts(data: LatentPathData) -> dict[str, Any]:
         count = len(data.draws(split).ends)
         seen[split], seen[f"{split} labels"] = data.images(split, torch.arange(min(16, count)))
     weights = digest(codec.state_dict()) if isinstance(codec, nn.Module) else type(codec).__name__
-    return {**data.facts, "held_out": count, "autoencoder": weights, "first_images": digest(seen)}
+    return {**data.training_metadata, "held_out": count, "autoencoder": weights, "first_images": digest(seen)}
 
 
 class PathLabels(LightningModule):
@@ -106,7 +106,7 @@ class PathLabels(LightningModule):
     def depends(self) -> dict[str, Any]:
         """Return everything that the labels depend on, as plain values."""
         return {
-            "paths": path_facts(self.data),
+            "paths": describe_paths(self.data),
             "ends": str(getattr(self.data.space, "ends", "")),
             "classifier": {
                 "name": str(getattr(self.classifier, "name", type(self.classifier).__name__)),
@@ -153,8 +153,8 @@ class PathLabels(LightningModule):
             log.warning("%d of %d shards of labels are missing; run the same command again", len(missing), total)
             return
         shown = ("classifier", "objective", "steps", "target")
-        facts = {key: value for key, value in self.store.depends.items() if key in shown}
-        write_manifest(self.store, {**facts, "seed": self.data.seed})
+        also = {key: value for key, value in self.store.depends.items() if key in shown}
+        write_manifest(self.store, {**also, "seed": self.data.seed})
 
     def _make(self, split: Split, numbers: range) -> tuple[LabelTable, dict[str, int]]:
         before, start = self.score.cost, time.perf_counter()

@@ -15,7 +15,7 @@ from diffig.diffusion.noising import first_counter, noising, stream, taken_in_tu
 from diffig.diffusion.prior import PathBatch
 from diffig.method.guidance.label_manifest import read_labels, read_manifest
 from diffig.method.guidance.label_store import SPLITS, LabelTable, Split
-from diffig.method.guidance.path_labels import path_facts
+from diffig.method.guidance.path_labels import describe_paths
 from diffig.method.latent.data import LatentPathData, PathDraws
 
 
@@ -79,7 +79,7 @@ class ScoredPathData(LightningDataModule):
         """
         if not self._tables:
             self.data.setup()
-            depends = {"paths": path_facts(self.data)}
+            depends = {"paths": describe_paths(self.data)}
             self.manifest: dict[str, Any] = read_manifest(self.folder, depends)
             tables = {split: read_labels(self.folder, split) for split in SPLITS}
             self._tables = {split: centred(table) for split, table in tables.items()} if self.centre else tables
@@ -93,7 +93,7 @@ class ScoredPathData(LightningDataModule):
         return {name: {"mean": float(column.mean()), "std": float(column.std())} for name, column in columns.items()}
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def training_metadata(self) -> dict[str, Any]:
         """What an exported path score tells about its labels."""
         self.setup()
         depends = self.manifest["depends"]
@@ -102,7 +102,7 @@ class ScoredPathData(LightningDataModule):
         return {"labels": {"count": self.manifest["count"], "fingerprint": self.manifest["fingerprint"], **named}}
 
     @property
-    def space_facts(self) -> dict[str, Any]:
+    def space_description(self) -> dict[str, Any]:
         """What the paths are, as the labels say it."""
         self.setup()
         paths: dict[str, Any] = self.manifest["depends"]["paths"]

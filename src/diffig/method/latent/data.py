@@ -180,7 +180,7 @@ class LatentPathData(LightningDataModule):
         return self.space.n_segments + 1, self.draws("train").ends.shape[1]
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def training_metadata(self) -> dict[str, Any]:
         """What an exported prior tells about what it was trained on."""
         # `n_knots` is the word of label stores, whose mark this is part of: another word would make them other labels.
         drawn = {
@@ -189,7 +189,7 @@ class LatentPathData(LightningDataModule):
             "concentration": list(self.concentration),
         }
         data = {"dataset": self.dataset.name, "images": len(self.draws("train").ends), "baseline": self.baseline.name}
-        field = self.space.facts if isinstance(self.space, FieldSequence) else {}
+        field = self.space.description if isinstance(self.space, FieldSequence) else {}
         return {**drawn, **field, **data, "seed": self.seed}
 
     def train_dataloader(self) -> DataLoader[PathBatch]:

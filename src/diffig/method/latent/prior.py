@@ -34,7 +34,7 @@ class Ends(NamedTuple):
         return torch.minimum(torch.maximum(paths, low.to(paths)), high.to(paths))
 
 
-@old_arguments(noise="noise_schedule")
+@old_arguments(noise="noise_schedule", facts="training_metadata")
 class LatentPrior(PathPrior):
     """Samples sequences `(N, T + 1, d)` between given ends.
 
@@ -42,7 +42,7 @@ class LatentPrior(PathPrior):
         denoiser: a `DiT1D`.
         prediction: `epsilon` (the paper's) or `v`.
         noise_schedule: of the training; the plain cosine on `M = 100` levels where none is given.
-        facts: what the file should tell (latent shape, concentrations, data, steps).
+        training_metadata: what the file should tell (latent shape, concentrations, data, steps).
     """
 
     TRAIN_WITH = "diffig-train module=latent_diffusion"
@@ -52,9 +52,9 @@ class LatentPrior(PathPrior):
         denoiser: nn.Module,
         prediction: Prediction = "epsilon",
         noise_schedule: NoiseSchedule | None = None,
-        facts: dict[str, Any] | None = None,
+        training_metadata: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(denoiser, prediction, noise_schedule or NoiseSchedule(levels=100), facts)
+        super().__init__(denoiser, prediction, noise_schedule or NoiseSchedule(levels=100), training_metadata)
 
     @classmethod
     @old_arguments(noise="noise_schedule")
