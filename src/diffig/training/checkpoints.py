@@ -68,6 +68,7 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set the step that loggers are told, which Lightning counts one too many of after some resumes."""
+        # https://github.com/Lightning-AI/pytorch-lightning/issues/19367; private, and held by the tests of resuming.
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
     def on_train_batch_end(
