@@ -1,19 +1,13 @@
 #!/usr/bin/env bash
 # The frozen choice on images that nothing was chosen on. Usage: judge.sh cifar10|photos [overrides of every evaluation...]
 # DIFFIG_SHARED_DATA names the folder of data and weights. A part that was killed goes on when it is started again.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-: "${DIFFIG_SHARED_DATA:?set it to the folder of data and weights}"
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
-pair=${1:?give a pair: cifar10 or photos}
+source "$(dirname "$0")/../study.sh" || exit
+pair=$(choice pair "${1:-}" cifar10 photos)
 shift
+needs_data the images and weights of "$pair"
 case $pair in
 cifar10) images=(experiment=cifar10 limit=300 batch_size=50) ;;
 photos) images=(experiment=photos skip=100 limit=40 batch_size=8) ;;
-*)
-    echo "pair=$pair is unknown; choose cifar10 or photos" >&2
-    exit 2
-    ;;
 esac
 # What asks each image again, and what is not in the table.
 left_out=(sensitivity emprt localisation infidelity diffid_signed diffid_bounds)

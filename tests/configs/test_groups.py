@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import inspect
 import io
+import re
 import struct
 from collections.abc import Iterator
 from copy import deepcopy
@@ -22,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffig.arguments import check_arguments
 from diffig.baselines import Average, Dataset
-from diffig.config import CONF_DIR, build, compose, from_config
+from diffig.config import CONF_DIR, build, compose, descriptions_of, from_config
 from diffig.data import Batch
 from diffig.evaluation.run import fingerprint
 from diffig.metrics import Explained
@@ -338,6 +339,8 @@ def test_metrics(metrics: str, batch: Batch, network: Any) -> None:
     )
     values = suite(explained)
     assert set(values) == set(suite.names)
+    said = re.search(r"(\d+)\s+forwards", descriptions_of("metrics")[metrics])
+    assert not said or int(said[1]) == sum(metric.forwards for metric in suite.metrics.values())
     assert all(value.shape == (2,) for value in values.values())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,18 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from diffig.config import CONF_DIR, compose
+from diffig.config import CONF_DIR, compose, options_of
 
 EXPERIMENTS = Path(CONF_DIR).parent / "experiments"
 SCRIPTS = sorted(file.relative_to(EXPERIMENTS).as_posix() for file in EXPERIMENTS.glob("*/*.sh"))
 STUDIES = [name for name in SCRIPTS if "study.sh" in (EXPERIMENTS / name).read_text()]
 OF_DATA = [name for name in STUDIES if "needs_data" in (EXPERIMENTS / name).read_text()]
-OF_SCALE = [name for name in STUDIES if "choice scale" in (EXPERIMENTS / name).read_text()]
+# What a study is run on, `scale` or `pair`, and the choices there are.
+CHOICES = {
+    name: (found[1], found[2].split())
+    for name in STUDIES
+    if (found := re.search(r"choice (scale|pair) \"\S+\" ([\w ]+)\)", (EXPERIMENTS / name).read_text()))
+}
 # Stands in for every program: writes down how it was called, and fails where a word says so.
 STAND_IN = """#!{python}
 import json, os, sys
@@ -77,6 +83,11 @@ def one_of_each(word: str) -> str:
     return f"{parsed.get_key_element()}={next(parsed.sweep_string_iterator())}"
 
 
+def first_choice(script: str) -> list[str]:
+    """What the script is run on in these tests."""
+    return CHOICES[script][1][:1] if script in CHOICES else []
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_bash_reads_it(script: str) -> None:
     assert subprocess.run(["bash", "-n", EXPERIMENTS / script], capture_output=True).returncode == 0
@@ -85,8 +96,7 @@ def test_bash_reads_it(script: str) -> None:
 
 @pytest.mark.parametrize("script", STUDIES)
 def test_every_command_composes(script: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("small",) if script in OF_SCALE else ()
-    done = place.run(script, *words)
+    done = place.run(script, *first_choice(script))
     assert done.returncode == 0, done.stderr
     calls = place.calls()
     assert calls
@@ -101,16 +111,22 @@ def test_every_command_composes(script: str, place: Place, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("script", OF_DATA)
 def test_without_data_it_says_what_is_needed(script: str, place: Place) -> None:
-    done = place.run(script, data=False)
+    done = place.run(script, *first_choice(script), data=False)
     assert (done.returncode, place.called) == (2, False)
     assert "DIFFIG_SHARED_DATA is not set; set it to the folder with " in done.stderr
 
 
-@pytest.mark.parametrize("script", OF_SCALE)
-def test_an_unknown_scale_is_answered_with_those_there_are(script: str, place: Place) -> None:
+@pytest.mark.parametrize("script", CHOICES)
+def test_an_unknown_choice_is_answered_with_those_there_are(script: str, place: Place) -> None:
+    name, choices = CHOICES[script]
     done = place.run(script, "medium")
     assert (done.returncode, place.called) == (2, False)
-    assert "scale=medium is unknown; choose one of: small cifar10 paper" in done.stderr
+    assert f"{name}=medium is unknown; choose one of: {' '.join(choices)}" in done.stderr
+
+
+def test_every_pair_of_the_benchmark_is_an_experiment() -> None:
+    pairs = {option for option in options_of("experiment") if option.startswith("benchmark_")}
+    assert {f"benchmark_{pair}" for pair in CHOICES["benchmark/run.sh"][1]} == pairs
 
 
 def test_a_failed_training_shows_its_log_and_stops(place: Place) -> None:
