@@ -22,6 +22,7 @@ from diffig.paths.generator import candidates
 from diffig.paths.schedule import Schedule
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
+from oracle.codecs import Lossy
 
 SHAPE, KNOTS, DIM = (2, 4, 4), 6, 32
 SCHEDULE = NoiseSchedule()
@@ -36,23 +37,18 @@ def pictures(count=3, seed=0):
     return torch.rand(count, *SHAPE, generator=generator), torch.rand(count, *SHAPE, generator=generator)
 
 
-class Lossy(nn.Module):
-    """An autoencoder that does not give images back: a scale, a shift and a rounded way back."""
+class Watched(Lossy):
+    """An autoencoder that does not give images back, and what it was asked to decode."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(SHAPE[0], dtype=torch.float32)
         self.calls, self.seen = [], []
-
-    def encode(self, images):
-        return 4 * images - 2
+        self.eval()
 
     def decode(self, latents):
         self.calls.append(len(latents))
         self.seen.append(latents.detach())
-        return torch.sigmoid(latents)
-
-    def latent_shape(self, image_shape):
-        return image_shape
+        return super().decode(latents)
 
 
 class Bent(nn.Module):
@@ -71,7 +67,7 @@ def latents(count=3, seed=1):
 
 
 def decoded(ends="overwrite", count=3, codec=None, chunk_size=64):
-    codec = codec or Lossy()
+    codec = codec or Watched()
     return DecodedPath(*pictures(count), latents(count), codec.decode, ends, chunk_size), codec
 
 
@@ -80,7 +76,7 @@ def decoded(ends="overwrite", count=3, codec=None, chunk_size=64):
 
 @pytest.mark.parametrize("spacing", ["time", "arc_length"])
 def test_sequences_start_and_end_exactly_and_never_turn_back(spacing):
-    space, start, end = LatentSpace(Lossy(), KNOTS, spacing), normal(40), normal(40, seed=1)
+    space, start, end = LatentSpace(Watched(), KNOTS, spacing), normal(40), normal(40, seed=1)
     for concentration in (0.05, 1.0, 20.0):
         path = space.sequence(start, end, concentration, np.random.default_rng(0))
         assert path.shape == (KNOTS + 1, 40)
@@ -98,7 +94,7 @@ def test_sequences_follow_the_distribution(concentration):
     """E F(t) = t and Var F(t) = t (1 - t) / (1 + a), each coordinate on its own."""
     count = 20_000
     start, end = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
-    path = LatentSpace(Lossy(), KNOTS).sequence(start, end, concentration, np.random.default_rng(0))[1:-1]
+    path = LatentSpace(Watched(), KNOTS).sequence(start, end, concentration, np.random.default_rng(0))[1:-1]
     times = torch.arange(1, KNOTS, dtype=torch.float64) / KNOTS
     variance = times * (1 - times) / (1 + concentration)
     assert ((path.mean(1) - times).abs() < 4.5 * (variance / count).sqrt()).all()
@@ -109,7 +105,7 @@ def test_arc_length_makes_even_distances():
     """On the polygon that was drawn; the points keep its corners out, so chords may be a little shorter."""
     start, end = normal(50, dtype=torch.float64), normal(50, seed=1, dtype=torch.float64)
     drawn, even = (
-        LatentSpace(Lossy(), 24, spacing).sequence(start, end, 2.0, np.random.default_rng(0))
+        LatentSpace(Watched(), 24, spacing).sequence(start, end, 2.0, np.random.default_rng(0))
         for spacing in ("time", "arc_length")
     )
     lengths = torch.cat([torch.zeros(1), drawn.diff(dim=0).norm(dim=1)]).cumsum(0)
@@ -128,7 +124,7 @@ def test_arc_length_makes_even_distances():
 def test_progress_runs_from_zero_to_one():
     images, _ = pictures()
     sequence = latents().flatten(2).requires_grad_()
-    progress = LatentSpace(Lossy(), KNOTS).progress(sequence, images)
+    progress = LatentSpace(Watched(), KNOTS).progress(sequence, images)
     assert progress.shape == (3, 1, KNOTS + 1, 4, 4)
     torch.testing.assert_close(progress[:, :, 0], torch.zeros(3, 1, 4, 4))
     torch.testing.assert_close(progress[:, :, -1], torch.ones(3, 1, 4, 4))
@@ -142,7 +138,7 @@ def test_progress_runs_from_zero_to_one():
 ])  # fmt: skip
 def test_spaces_refuse(options, message):
     with pytest.raises(ValueError, match=message):
-        LatentSpace(Lossy(), **options)
+        LatentSpace(Watched(), **options)
 
 
 # Decoded paths
@@ -161,16 +157,20 @@ def test_points_are_decoded_one_by_one(ends):
     """The formula in float64, a point at a time, between points too."""
     path, _ = decoded(ends)
     codes, start, goal = path.latents.double(), path.baselines.double(), path.images.double()
+    exact = Lossy(SHAPE[0]).eval()
+
+    def image(code):
+        return exact.decode(code[None])[0]
 
     def knot(row, k):
         if k == 0:
             return start[row]
         if k == KNOTS:
             return goal[row]
-        point, share = torch.sigmoid(codes[row, k]), k / KNOTS
+        point, share = image(codes[row, k]), k / KNOTS
         if ends == "residual":
-            point = point + (1 - share) * (start[row] - torch.sigmoid(codes[row, 0]))
-            point = point + share * (goal[row] - torch.sigmoid(codes[row, -1]))
+            point = point + (1 - share) * (start[row] - image(codes[row, 0]))
+            point = point + share * (goal[row] - image(codes[row, -1]))
         return point
 
     positions = torch.tensor([[0.0, 0.25, 1.0, 3.5, 5.9, 6.0]]).repeat(3, 1) * torch.tensor([[1.0], [0.7], [0.3]])
@@ -199,7 +199,7 @@ def test_no_more_than_a_chunk_is_decoded_at_once_and_each_knot_once(ends):
 @pytest.mark.parametrize("ends", ["overwrite", "residual"])
 def test_decoded_paths_are_differentiable(ends):
     codes = latents(2).requires_grad_()
-    path = DecodedPath(*pictures(2), codes, Lossy().decode, ends)
+    path = DecodedPath(*pictures(2), codes, Watched().decode, ends)
     path.at(torch.tensor([[0.5, 2.5], [0.5, 2.5]])).sum().backward()
     moved = codes.grad.flatten(2).abs().sum(2) > 0
     assert moved.tolist() == [[False, True, True, True, False, False, False]] * 2
@@ -216,7 +216,7 @@ def test_decoded_paths_are_differentiable(ends):
 )
 def test_decoded_paths_refuse(change, message):
     images, baselines = pictures()
-    given = {"images": images, "baselines": baselines, "latents": latents(), "decode": Lossy().decode, **change}
+    given = {"images": images, "baselines": baselines, "latents": latents(), "decode": Watched().decode, **change}
     with pytest.raises(ValueError, match=message):
         DecodedPath(**given)
 
@@ -231,7 +231,7 @@ def test_a_decoder_of_other_images_is_told():
 
 
 def draws(seed=0, split="train", references=2, images=5):
-    space = LatentSpace(Lossy(), KNOTS)
+    space = LatentSpace(Watched(), KNOTS)
     return PathDraws(normal(references, images, 8), normal(images, 8, seed=1), space, (1.0, 20.0), seed, split)
 
 
@@ -506,7 +506,7 @@ def sampled(learned=None, energies=None, sampler="ddpm", steps=12, count=3, n_pa
     from diffig.method.latent.path import LatentPath
 
     images, baselines = pictures(count)
-    maker = LatentPath(LatentSpace(Lossy(), KNOTS), tiny(awake=False), learned, energies, sampler, steps, **options)
+    maker = LatentPath(LatentSpace(Watched(), KNOTS), tiny(awake=False), learned, energies, sampler, steps, **options)
     score, targets = ScoreFunction(Bent()), torch.arange(count) % 3
     return maker.generate(images, baselines, targets, score, n_paths=n_paths), score
 
@@ -547,7 +547,7 @@ def test_the_epsilon_form_moves_the_clean_path():
     network = PathScore(Along().double(), schedule=NoiseSchedule(levels=100))
     guidance = LearnedGuidance(0.3, omega=0.5, form="epsilon", faithfulness=network)
     plain, moved = (
-        LatentPath(LatentSpace(Lossy(), KNOTS), tiny().double(), given, sample_steps=1, clip=False)
+        LatentPath(LatentSpace(Watched(), KNOTS), tiny().double(), given, sample_steps=1, clip=False)
         .generate(images, baselines, torch.zeros(3, dtype=torch.long), ScoreFunction(Bent()))
         .latents.flatten(2)
         for given in (None, guidance)
@@ -593,7 +593,7 @@ def test_learned_guidance_refuses(options, error, message):
 
 def method(net=None, codec=None, prior=None, **options):
     given = {"sample_steps": 4, "steps": 24, **options}
-    return LatentDiffIG(net or Bent(), autoencoder=codec or Lossy(), prior=prior or tiny(awake=False), **given)
+    return LatentDiffIG(net or Bent(), autoencoder=codec or Watched(), prior=prior or tiny(awake=False), **given)
 
 
 LEARNED = {"lambda_faith": 3.0, "lambda_comp": -1.0}
@@ -693,7 +693,7 @@ def test_a_schedule_decodes_no_sequence_twice_for_its_bands():
     """All bands ask for their points in one call, so the decoder sees each point of a sequence once for each chunk."""
     seen = []
     for schedule in (None, Schedule("together")):
-        codec = Lossy()
+        codec = Watched()
         explainer = method(codec=codec, schedule=schedule, basis=LaplacianBasis(3), steps=8)
         explainer.explain(*pictures(), 1)
         seen.append(sum(codec.calls))
@@ -739,7 +739,7 @@ def test_the_region_comes_first():
     mask[..., :2] = 1
     ahead = {}
     for strength in (-0.5, 0.0, 0.5):
-        space = LatentSpace(Lossy(), KNOTS)
+        space = LatentSpace(Watched(), KNOTS)
         maker = LatentPath(space, tiny(awake=False), energies=Guidance(region=strength, stop=1.0), sample_steps=8)
         score = ScoreFunction(Bent())
         path = maker.generate(images, baselines, torch.zeros(3, dtype=torch.long), score, n_paths=2, region=mask)
@@ -755,7 +755,7 @@ def test_a_region_of_another_size_is_refused():
         explainer.attribute(images, target=0, region=torch.ones(1, 1, 2, 2))
 
 
-class Pooled(Lossy):
+class Pooled(Watched):
     """Half the side: other latents than the prior's."""
 
     def encode(self, images):
@@ -778,4 +778,4 @@ def test_the_method_refuses(tmp_path):
     from diffig.method.latent.path import LatentPath
 
     with pytest.raises(ValueError, match=r"trained for 6 segments and the space has 9; set n_segments=6"):
-        LatentPath(LatentSpace(Lossy(), 9), tiny())
+        LatentPath(LatentSpace(Watched(), 9), tiny())
