@@ -25,6 +25,9 @@ reveal_type(diffig.credit.Agreeing)
 reveal_type(diffig.from_config)
 reveal_type(diffig.__version__)
 reveal_type(Classifier)
+def asked(method: diffig.Attributor, notebook: diffig.DiffIG) -> None:
+    reveal_type(method.attribute(0, return_convergence_delta=True))
+    reveal_type(notebook.attribute("cat.jpg", return_convergence_delta=True))
 diffig.IntegratedGradient
 """
 
@@ -97,7 +100,8 @@ def test_a_type_checker_knows_the_root(tmp_path: Path) -> None:
         timeout=300,
     )
     revealed = [line.split("Revealed type is ")[1] for line in call.stdout.splitlines() if "Revealed" in line]
-    assert len(revealed) == 6, call.stdout + call.stderr
+    assert len(revealed) == 8, call.stdout + call.stderr
     assert not [line for line in revealed if line == '"Any"'], revealed
+    assert {line.lower() for line in revealed[-2:]} == {'"tuple[any, any]"'}, "one of two, by what is asked for"
     assert revealed[0].endswith('diffig.attribution.ig.IntegratedGradients"')
     assert 'has no attribute "IntegratedGradient"' in call.stdout

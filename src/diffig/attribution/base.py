@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,30 @@ class Attributor(ABC):
     def has_convergence_delta(self) -> bool:
         """Return True: every method reports its completeness gap."""
         return True
+
+    @overload
+    def attribute(
+        self,
+        inputs: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Tensor | int | None = None,
+        return_convergence_delta: Literal[False] = False,
+        *,
+        indices: Tensor | None = None,
+        **options: Tensor,
+    ) -> Tensor: ...
+
+    @overload
+    def attribute(
+        self,
+        inputs: Tensor,
+        baselines: Tensor | float | None = None,
+        target: Tensor | int | None = None,
+        *,
+        return_convergence_delta: Literal[True],
+        indices: Tensor | None = None,
+        **options: Tensor,
+    ) -> tuple[Tensor, Tensor]: ...
 
     def attribute(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,32 @@ class Explainer:
     def name(self) -> str:
         """The method's name in results."""
         return self.attributor.name
+
+    @overload
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        return_convergence_delta: Literal[False] = False,
+        *,
+        n_steps: int | None = None,
+        indices: Tensor | None = None,
+        **options: Tensor,
+    ) -> Tensor: ...
+
+    @overload
+    def attribute(
+        self,
+        inputs: Any,
+        baselines: Any = None,
+        target: Any = None,
+        *,
+        return_convergence_delta: Literal[True],
+        n_steps: int | None = None,
+        indices: Tensor | None = None,
+        **options: Tensor,
+    ) -> tuple[Tensor, Tensor]: ...
 
     def attribute(
         self,
