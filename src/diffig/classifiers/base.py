@@ -24,10 +24,10 @@ class DataFacts(Protocol):
 
 
 class Classifier(nn.Module):
-    """Logits (B, K) of images (B, C, H, W) in [0, 1]; normalisation is part of it.
+    """Logits `(B, K)` of images `(B, C, H, W)` in [0, 1]; normalisation is part of it.
 
     Args:
-        net: maps normalised images (B, C, H, W) to logits (B, K).
+        net: maps normalised images `(B, C, H, W)` to logits `(B, K)`.
         mean: per channel, subtracted from the images.
         std: per channel, positive; the difference is divided by it.
         name: what rows of results call this classifier.
@@ -73,7 +73,7 @@ class Classifier(nn.Module):
         return len(self.mean)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, K) of images (B, C, H, W) in [0, 1].
+        """Return logits `(B, K)` of images `(B, C, H, W)` in [0, 1].
 
         Raises:
             ValueError: another number of dimensions or channels.
@@ -91,7 +91,7 @@ class Classifier(nn.Module):
 
 
 def check_fits(classifier: Classifier, datamodule: DataFacts) -> Classifier:
-    """Return the classifier after checking that it can classify the images of ``datamodule``.
+    """Return the classifier after checking that it can classify the images of `datamodule`.
 
     Raises:
         ValueError: labels beyond the classifier's classes or in an order that is not theirs, or another number of

@@ -23,19 +23,19 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def load_weights(module: ModuleT, path: str | Path, *, ignored: Collection[str] = ()) -> ModuleT:
-    """Return ``module`` with the weights of ``path``, loaded in place; on any error it stays as it was.
+    """Return `module` with the weights of `path`, loaded in place; on any error it stays as it was.
 
-    The file holds the weights of a network, with or without the prefixes that wrappers add (``module.``, ``net.``,
-    ...). For a Classifier it may also hold ``mean`` and ``std``, which are then used: weights belong to the
+    The file holds the weights of a network, with or without the prefixes that wrappers add (`module.`, `net.`,
+    ...). For a Classifier it may also hold `mean` and `std`, which are then used: weights belong to the
     normalisation they were trained with. Only tensors are read; nothing stored in the file is executed.
 
     Args:
         module: a Classifier, or a bare network.
-        path: ``.safetensors``, or a torch file (``.pt .pth .th .ckpt .bin``) with a dictionary of tensors.
+        path: `.safetensors`, or a torch file (`.pt .pth .th .ckpt .bin`) with a dictionary of tensors.
         ignored: names of sub-modules whose tensors in the file are passed over.
 
     Raises:
-        FileNotFoundError: nothing at ``path``.
+        FileNotFoundError: nothing at `path`.
         ValueError: a folder, another kind of file, a corrupt one, or tensors that do not fit the network.
     """
     file = Path(path).expanduser()
@@ -70,7 +70,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return all tensors of a weights file on the CPU by name, as they are stored.
 
     Raises:
-        FileNotFoundError: nothing at ``path``.
+        FileNotFoundError: nothing at `path`.
         ValueError: a folder, another kind of file, a corrupt one, or one of a later diffig.
     """
     if path.is_dir():
@@ -140,7 +140,7 @@ def without_prefixes(state: dict[str, Tensor], module: nn.Module) -> dict[str, T
 
 
 def save_weights(module: nn.Module, path: Path) -> None:
-    """Write the module's state to ``path`` (.safetensors); readers see the old file or the whole new one."""
+    """Write the module's state to `path` (.safetensors); readers see the old file or the whole new one."""
     write_tensors(path, module.state_dict(), {"diffig": json.dumps({KEY: WEIGHTS_VERSION})})
 
 

@@ -13,7 +13,7 @@ STAGES = (16, 32, 64)
 
 
 class ResidualBlock(nn.Module):
-    """Features (B, out, H / stride, W / stride) of features (B, channels, H, W); the shortcut has no parameters.
+    """Features `(B, out, H / stride, W / stride)` of features `(B, channels, H, W)`; the shortcut has no parameters.
 
     Where the shape changes, the shortcut drops every other pixel and pads channels with zeros on both sides (option A
     of He et al. 2015, section 3.3).
@@ -40,9 +40,9 @@ class ResidualBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Logits (B, K) of normalised images (B, 3, 32, 32); other sizes pass too, as pooling is global.
+    """Logits `(B, K)` of normalised images `(B, 3, 32, 32)`; other sizes pass too, as pooling is global.
 
-    ``depth = 6 n + 2``: a convolution, three stages of n blocks with 16, 32 and 64 channels, and a linear layer.
+    `depth = 6 n + 2`: a convolution, three stages of n blocks with 16, 32 and 64 channels, and a linear layer.
     Source: He et al. 2015, "Deep Residual Learning for Image Recognition", section 4.2.
 
     Args:
@@ -64,7 +64,7 @@ class CifarResNet(nn.Module):
         self.linear = nn.Linear(STAGES[2], num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, K)."""
+        """Return logits `(B, K)`."""
         features = self.relu(self.bn1(self.conv1(images)))
         features = self.layer3(self.layer2(self.layer1(features)))
         logits: Tensor = self.linear(features.mean(dim=(2, 3)))
@@ -90,12 +90,12 @@ def cifar_resnet(
 
     Args:
         datamodule: only checked to fit.
-        checkpoint: weights file; ``None`` leaves random weights.
+        checkpoint: weights file; `None` leaves random weights.
         depth: 6 n + 2.
         num_classes: K.
         mean: per channel; ImageNet's by default, as published CIFAR weights use it.
         std: likewise.
-        name: of the classifier in results; ``None`` means ``cifar_resnet<depth>``.
+        name: of the classifier in results; `None` means `cifar_resnet<depth>`.
 
     Raises:
         ValueError: another depth, data that do not fit, or a checkpoint that does not fit.

@@ -11,7 +11,7 @@ from diffig.classifiers.checkpoint import load_weights
 
 
 class TransformerBlock(nn.Module):
-    """Tokens (B, N, D) after attention and a two-layer perceptron, each behind a layer norm and added to its input.
+    """Tokens `(B, N, D)` after attention and a two-layer perceptron, each behind a layer norm and added to its input.
 
     Attention is divided by sqrt(D), not by the root of the width of one head as usual: the trained weights that this
     network exists for were made so.
@@ -44,7 +44,7 @@ class TransformerBlock(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """Logits (B, K) of normalised grey images (B, 1, size, size).
+    """Logits `(B, K)` of normalised grey images `(B, 1, size, size)`.
 
     Square patches and a class token go through the blocks; two linear layers read the class token, without a last
     layer norm. Source: Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", in small.
@@ -76,7 +76,7 @@ class VisionTransformer(nn.Module):
         self.head2 = nn.Linear(hidden, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, K); ValueError for another size."""
+        """Return logits `(B, K)`; ValueError for another size."""
         batch, _, height, width = images.shape
         if (height, width) != (self.size, self.size):
             raise ValueError(f"images are {height}x{width}; mnist_vit takes exactly {self.size}x{self.size} pixels")
@@ -101,7 +101,7 @@ def mnist_vit(
 
     Args:
         datamodule: only checked to fit.
-        checkpoint: weights file; ``None`` leaves random weights.
+        checkpoint: weights file; `None` leaves random weights.
         num_classes: K.
         mean: of MNIST.
         std: likewise.

@@ -15,7 +15,7 @@ from diffig.randomness import Streams
 class ClassifierModule(pl.LightningModule):
     """Cross-entropy training of a Classifier by AdamW with a cosine schedule over all steps.
 
-    Logs ``train/loss``, ``train/accuracy``, ``val/loss``, ``val/accuracy`` and the same for ``test``. Source of the
+    Logs `train/loss`, `train/accuracy`, `val/loss`, `val/accuracy` and the same for `test`. Source of the
     optimiser: Loshchilov and Hutter 2019; of the schedule: the same authors 2017.
 
     Args:
@@ -57,7 +57,7 @@ class ClassifierModule(pl.LightningModule):
         self.head = classifier.net.get_submodule(head_of(classifier.net)) if head_only else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, K) of images (B, C, H, W) in [0, 1]."""
+        """Return logits `(B, K)` of images `(B, C, H, W)` in [0, 1]."""
         logits: Tensor = self.classifier(images)
         return logits
 
@@ -112,7 +112,7 @@ class ClassifierModule(pl.LightningModule):
 
 
 def augment(images: Tensor, shift: int, flip: bool, streams: Streams, step: int) -> Tensor:
-    """Return images (B, C, H, W) each moved by up to ``shift`` pixels (black comes in) and mirrored half the time.
+    """Return images `(B, C, H, W)` each moved by up to `shift` pixels (black comes in) and mirrored half the time.
 
     Args:
         images: of the batch.
@@ -136,12 +136,12 @@ def augment(images: Tensor, shift: int, flip: bool, streams: Streams, step: int)
 
 
 def without_some(images: Tensor, most: float, colour: Tensor, streams: Streams, step: int) -> Tensor:
-    """Return images (B, C, H, W) in which a random share of the pixels has another colour.
+    """Return images `(B, C, H, W)` in which a random share of the pixels has another colour.
 
     Args:
         images: of the batch.
         most: the largest share; each image's number of pixels is uniform from 0 to it.
-        colour: (C, 1, 1) or broadcastable to it.
+        colour: `(C, 1, 1)` or broadcastable to it.
         streams: of the images.
         step: what makes an image's draw a new one.
     """

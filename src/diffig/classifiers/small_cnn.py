@@ -13,7 +13,7 @@ MIN_SIDE = 8
 
 
 class SmallCNN(nn.Module):
-    """Logits (B, K) of normalised images (B, C, H, W) with sides of 8 pixels or more.
+    """Logits `(B, K)` of normalised images `(B, C, H, W)` with sides of 8 pixels or more.
 
     Four 3x3 convolutions with batch norm and SiLU in two stages, average pooling throughout: no kinks and no maxima,
     so that the score changes smoothly along a path. About 61 000 parameters at width 32.
@@ -37,7 +37,7 @@ class SmallCNN(nn.Module):
         self.head = nn.Linear(2 * width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, K); ValueError below 8 pixels."""
+        """Return logits `(B, K)`; ValueError below 8 pixels."""
         if min(images.shape[-2:]) < MIN_SIDE:
             raise ValueError(
                 f"images of {images.shape[-2]}x{images.shape[-1]} pixels are too small for small_cnn; it takes"
@@ -67,7 +67,7 @@ def small_cnn(
 
     Args:
         datamodule: gives the number of classes and channels and the normalisation.
-        checkpoint: weights file; ``None`` leaves random weights (``fit_or_load`` trains them).
+        checkpoint: weights file; `None` leaves random weights (`fit_or_load` trains them).
         num_classes: K.
         in_channels: C.
         mean: per channel; 0.5 without data.
@@ -76,7 +76,7 @@ def small_cnn(
         name: of the classifier in results.
 
     Raises:
-        ValueError: neither data nor ``num_classes`` and ``in_channels``, a data set with more classes or other
+        ValueError: neither data nor `num_classes` and `in_channels`, a data set with more classes or other
             channels, or a checkpoint that does not fit.
     """
     if datamodule is not None:

@@ -31,14 +31,14 @@ def torchvision_model(
     """Return a network of torchvision in evaluation mode; nothing is downloaded.
 
     GoogLeNet and Inception v3 come without auxiliary outputs, which a checkpoint may hold, and scale their input once
-    more from ``mean`` and ``std`` to [-1, 1], as torchvision's own weights want it.
+    more from `mean` and `std` to [-1, 1], as torchvision's own weights want it.
 
     Args:
-        name: as in ``torchvision.models.list_models(module=torchvision.models)``.
-        head: ``plain`` is torchvision's; ``authors`` is the small one that the DiffIG group puts on a VGG (150 units,
+        name: as in `torchvision.models.list_models(module=torchvision.models)`.
+        head: `plain` is torchvision's; `authors` is the small one that the DiffIG group puts on a VGG (150 units,
             batch norm, ReLU, dropout, classes; that it replaces all three layers of the head is an assumption).
         datamodule: only checked to fit.
-        checkpoint: weights file; ``None`` leaves random weights.
+        checkpoint: weights file; `None` leaves random weights.
         pretrained: weights file to begin fine-tuning with, of any number of classes; the head stays random.
         num_classes: K.
         mean: per channel; ImageNet's by default.

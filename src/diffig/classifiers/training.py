@@ -38,8 +38,8 @@ def fit_or_load(
 ) -> Path:
     """Return the weights file of a classifier that is ready to use; the classifier holds these weights.
 
-    A classifier built from a checkpoint is left alone. A small CNN without one is trained on ``datamodule.train_set``
-    and cached as ``.safetensors`` with a ``.json`` beside it that states accuracies and origin; the name of the file
+    A classifier built from a checkpoint is left alone. A small CNN without one is trained on `datamodule.train_set`
+    and cached as `.safetensors` with a `.json` beside it that states accuracies and origin; the name of the file
     tells dataset, image shape, architecture with data (a hash) and seed, and a later call with the same loads it. Equal
     arguments give equal weights on one device; the global state of random numbers stays as it was.
 
@@ -52,7 +52,7 @@ def fit_or_load(
         progress: whether to log the loss after each pass.
 
     Raises:
-        ValueError: another classifier without checkpoint, ``max_epochs`` below 1, or data that do not fit or have no
+        ValueError: another classifier without checkpoint, `max_epochs` below 1, or data that do not fit or have no
             training images.
     """
     check_fits(classifier, datamodule)

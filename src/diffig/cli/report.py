@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @answers
 @hydra.main(version_base="1.3", config_path=CONF_DIR, config_name="report")
 def main(cfg: DictConfig) -> None:
-    """Write the report of ``cfg.runs`` and print the ranking."""
+    """Write the report of `cfg.runs` and print the ranking."""
     if OmegaConf.is_missing(cfg, "runs"):
         raise SystemExit("diffig-report: runs is not set; say which results to read, for example runs=outputs/evaluate")
     from rich.console import Console

@@ -1,6 +1,6 @@
-"""Images and labels: one file per family of formats, one contract (see ``module.py``) for all of them.
+"""Images and labels: one file per family of formats, one contract (see `module.py`) for all of them.
 
-Import a datamodule from its own file, for instance ``from diffig.data.digits import Digits``; this package itself
+Import a datamodule from its own file, for instance `from diffig.data.digits import Digits`; this package itself
 imports only what is light.
 """
 

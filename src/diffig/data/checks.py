@@ -6,7 +6,7 @@ import numpy as np
 
 
 def existing_path(path: str | Path, wanted: str, key: str = "dataset.path") -> Path:
-    """Return ``path`` as a Path that exists, ``~`` expanded.
+    """Return `path` as a Path that exists, `~` expanded.
 
     Args:
         path: file or folder as the user gave it.
@@ -23,12 +23,12 @@ def existing_path(path: str | Path, wanted: str, key: str = "dataset.path") -> P
 
 
 def checked_labels(labels: np.ndarray, n_images: int, num_classes: int | None, source: str | Path) -> np.ndarray:
-    """Return labels as int64 (N,) after checking their number and range.
+    """Return labels as int64 `(N,)` after checking their number and range.
 
     Args:
-        labels: integers (N,) as read.
+        labels: integers `(N,)` as read.
         n_images: how many images they belong to.
-        num_classes: labels must lie in ``0 .. num_classes - 1``; ``None`` only asks for none below 0.
+        num_classes: labels must lie in `0 .. num_classes - 1`; `None` only asks for none below 0.
         source: file or folder named in the messages.
 
     Raises:
@@ -53,7 +53,7 @@ def checked_labels(labels: np.ndarray, n_images: int, num_classes: int | None, s
 
 
 def checked_pixels(images: np.ndarray, source: str | Path) -> np.ndarray:
-    """Return images as given after checking them: uint8 (N, H, W) or (N, H, W, C) with C 1 or 3.
+    """Return images as given after checking them: uint8 `(N, H, W)` or `(N, H, W, C)` with C 1 or 3.
 
     Raises:
         ValueError: another dtype or shape, or none at all.

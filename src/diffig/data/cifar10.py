@@ -17,12 +17,12 @@ CLASS_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 class Cifar10(ImageDataModule):
     """Datamodule of the CIFAR-10 batches; images (3, 32, 32) in [0, 1].
 
-    The index is the position in the test batch, or in the training batches one after the other. With ``test_batch``
+    The index is the position in the test batch, or in the training batches one after the other. With `test_batch`
     alone the dataset has test images only. Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny
     Images".
 
     Args:
-        path: the folder ``cifar-10-batches-py`` or the one that holds it (torchvision's ``root``).
+        path: the folder `cifar-10-batches-py` or the one that holds it (torchvision's `root`).
         val_fraction: share of the training images used for validation.
         batch_size: see ImageDataModule.
         num_workers: see ImageDataModule.
@@ -80,7 +80,7 @@ def read_batches(paths: list[Path], label_key: str = "labels", num_classes: int 
     """Return the images of one or more batch files, one after the other.
 
     Raises:
-        ValueError: a file without ``data`` uint8 (N, 3072) and labels in ``0 .. num_classes - 1``, one for each row.
+        ValueError: a file without `data` uint8 `(N, 3072)` and labels in `0 .. num_classes - 1`, one for each row.
     """
     images, labels = [], []
     for path in paths:

@@ -13,11 +13,11 @@ Labels = Literal["fine", "coarse"]
 class Cifar100(Cifar10):
     """Datamodule of CIFAR-100; images (3, 32, 32) in [0, 1], 100 classes or their 20 groups.
 
-    The index is the position in ``test``, or in ``train``. Source: Krizhevsky 2009.
+    The index is the position in `test`, or in `train`. Source: Krizhevsky 2009.
 
     Args:
-        path: the folder ``cifar-100-python`` or the one that holds it (torchvision's ``root``).
-        labels: ``fine`` (100 classes) or ``coarse`` (20 groups of five).
+        path: the folder `cifar-100-python` or the one that holds it (torchvision's `root`).
+        labels: `fine` (100 classes) or `coarse` (20 groups of five).
         val_fraction: share of the training images used for validation.
         batch_size: see ImageDataModule.
         num_workers: see ImageDataModule.
@@ -45,7 +45,7 @@ class Cifar100(Cifar10):
         self.label_key = f"{labels}_labels"
 
     def names(self, folder: Path) -> list[str]:
-        """Return the names in the file ``meta``, or the classes' numbers where it is missing."""
+        """Return the names in the file `meta`, or the classes' numbers where it is missing."""
         count = 100 if self.kind == "fine" else 20
         if not (folder / "meta").is_file():
             return [str(number) for number in range(count)]

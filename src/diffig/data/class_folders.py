@@ -14,7 +14,7 @@ PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 class FolderLabels(NamedTuple):
-    """Image files, int64 labels (N,), the name of each label that occurs, and whether only order gave the labels."""
+    """Image files, int64 labels `(N,)`, the name of each label that occurs, and whether only order gave the labels."""
 
     files: list[str]
     labels: np.ndarray

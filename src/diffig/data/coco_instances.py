@@ -33,24 +33,24 @@ class _Item(NamedTuple):
 
 
 class CocoInstances(PhotoDataModule):
-    """Datamodule of COCO photographs with instance masks and ImageNet labels; images (3, size, size) in [0, 1].
+    """Datamodule of COCO photographs with instance masks and ImageNet labels; images `(3, size, size)` in [0, 1].
 
-    Localisation asks whether a map lies on the object it speaks of, so the explained class must be there. ``top1``
+    Localisation asks whether a map lies on the object it speaks of, so the explained class must be there. `top1`
     takes the images whose likeliest class, as the file records it for one classifier, is a kind of an object in them:
-    the label is that class, the mask its instances. ``top5`` takes each such class among the five likeliest; one
-    image can then appear several times. ``objects`` takes every image with the mask of all its instances; there the
-    label is what that classifier said, which may not be there at all, so explain the prediction (``target=prediction
-    only_correct=false``). Only test images. The index is the position in this list, in the file's order.
+    the label is that class, the mask its instances. `top5` takes each such class among the five likeliest; one
+    image can then appear several times. `objects` takes every image with the mask of all its instances; there the
+    label is what that classifier said, which may not be there at all, so explain the prediction (`target=prediction
+    only_correct=false`). Only test images. The index is the position in this list, in the file's order.
 
     Args:
-        path: folder or .zip with ``images``, ``masks`` and ``instances.json``.
-        targets: ``top1``, ``top5`` or ``objects``.
-        resize: length of the shorter side before the central crop; ``None`` means ``size``.
+        path: folder or .zip with `images`, `masks` and `instances.json`.
+        targets: `top1`, `top5` or `objects`.
+        resize: length of the shorter side before the central crop; `None` means `size`.
         name: of the dataset in results.
         photo: size, normalisation and loading, see PhotoDataModule; masks follow the images.
 
     Raises:
-        FileNotFoundError: nothing at ``path``, or files that the list names are missing.
+        FileNotFoundError: nothing at `path`, or files that the list names are missing.
         ValueError: an unknown kind of targets, or a list without any.
     """
 
@@ -95,7 +95,7 @@ class CocoInstances(PhotoDataModule):
 
 
 def _items(entry: dict[str, Any], targets: Targets) -> list[_Item]:
-    """What an image of ``instances.json`` contributes."""
+    """What an image of `instances.json` contributes."""
     if targets == "objects":
         everything = tuple(int(instance["id"]) for instance in entry["instances"])
         return [_Item(entry["file"], int(entry["mobilenet_v2_top1"]), everything)]

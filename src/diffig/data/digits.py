@@ -15,7 +15,7 @@ TEST_FRACTION, VAL_FRACTION = 0.25, 0.1
 class Digits(ImageDataModule):
     """Datamodule of 1797 grey digits, enlarged from 8x8; 449 of them are test images.
 
-    Images (1, size, size) in [0, 1]; the index is the position in scikit-learn's order. Source: Alpaydin and Kaynak
+    Images `(1, size, size)` in [0, 1]; the index is the position in scikit-learn's order. Source: Alpaydin and Kaynak
     1998, UCI "Optical Recognition of Handwritten Digits" (its test part).
 
     Args:

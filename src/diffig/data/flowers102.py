@@ -19,23 +19,23 @@ WANTED = "Flowers-102 as published: a folder or .zip with jpg/image_00001.jpg ..
 
 
 class Flowers102(PhotoDataModule):
-    """Datamodule of Oxford Flowers-102; images (3, size, size) in [0, 1].
+    """Datamodule of Oxford Flowers-102; images `(3, size, size)` in [0, 1].
 
     Labels are the published class numbers minus 1. The index is the published image number minus 1.
 
     Args:
-        path: folder or .zip that holds ``jpg/``, ``imagelabels.mat`` and ``setid.mat``, or the folder around them.
-        split: ``official`` tests on the 6,149 images of ``tstid``; ``validation`` on the 1,020 of ``valid`` (the DiffIG
-            group's earlier papers; then ``val_fraction`` of the training images are the validation set); ``authors``
+        path: folder or .zip that holds `jpg/`, `imagelabels.mat` and `setid.mat`, or the folder around them.
+        split: `official` tests on the 6,149 images of `tstid`; `validation` on the 1,020 of `valid` (the DiffIG
+            group's earlier papers; then `val_fraction` of the training images are the validation set); `authors`
             on 5 % of all images drawn at random.
-        split_seed: of the random draw, scikit-learn's ``random_state``.
+        split_seed: of the random draw, scikit-learn's `random_state`.
         test_fraction: share of the images in the random draw.
         val_fraction: share of the training images used for validation where the split has none.
         name: of the dataset in results.
         photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
-        FileNotFoundError: nothing at ``path``, or a file that the layout has is missing.
+        FileNotFoundError: nothing at `path`, or a file that the layout has is missing.
         ValueError: an unknown split, or tables that contradict the images.
     """
 

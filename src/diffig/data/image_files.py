@@ -24,12 +24,12 @@ class ImageFiles(ImageSet):
 
     Args:
         storage: where the files are.
-        files: their names (N,).
-        labels: integers (N,).
+        files: their names `(N,)`.
+        labels: integers `(N,)`.
         size: side of the square, pixels.
-        resize: length of the shorter side before the crop, at least ``size``.
-        resize_mode: ``crop`` scales the shorter side to ``resize`` and keeps the central square; ``squash`` scales
-            each side to ``size``, so that all of the image stays and its proportions do not.
+        resize: length of the shorter side before the crop, at least `size`.
+        resize_mode: `crop` scales the shorter side to `resize` and keeps the central square; `squash` scales
+            each side to `size`, so that all of the image stays and its proportions do not.
         indices: see ImageSet.
     """
 
@@ -49,7 +49,7 @@ class ImageFiles(ImageSet):
         self.size, self.resize, self.resize_mode = size, resize, resize_mode
 
     def image(self, position: int) -> Tensor:
-        """Return the image at ``position``: float32 (3, size, size) in [0, 1].
+        """Return the image at `position`: float32 `(3, size, size)` in [0, 1].
 
         Raises:
             ValueError: a file that is no image, naming it.
@@ -62,7 +62,7 @@ class ImageFiles(ImageSet):
         return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy()).float() / 255
 
     def square(self, picture: Picture, resampling: Resampling) -> Picture:
-        """Return the picture cropped or squashed to a square of side ``size``."""
+        """Return the picture cropped or squashed to a square of side `size`."""
         if self.resize_mode == "squash":
             return picture.resize((self.size, self.size), resampling)
         width, height = picture.size
@@ -75,7 +75,7 @@ class ImageFiles(ImageSet):
         return picture.crop((left, top, left + self.size, top + self.size))
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
-        """Return the files at ``positions``; they keep their indices."""
+        """Return the files at `positions`; they keep their indices."""
         chosen = np.asarray(positions, dtype=np.int64)
         files = [self.files[position] for position in chosen]
         return type(self)(

@@ -14,17 +14,17 @@ WANTED = "a folder or .zip with class sub-folders, or with labels.csv (columns f
 
 
 class ImageFolder(PhotoDataModule):
-    """Datamodule of image files of any size; images (3, size, size) in [0, 1].
+    """Datamodule of image files of any size; images `(3, size, size)` in [0, 1].
 
-    Labels come from ``labels.csv`` where there is one, else from the sub-folder of each file. The index is the row of
+    Labels come from `labels.csv` where there is one, else from the sub-folder of each file. The index is the row of
     the table, or the position in the sorted list of files. One folder around all of this is looked through.
 
     Args:
         path: folder or .zip of the test images.
-        train_path: the same for training images; ``None`` leaves only test images.
-        num_classes: how many classes there are, where the files do not show all of them; ``None`` counts.
+        train_path: the same for training images; `None` leaves only test images.
+        num_classes: how many classes there are, where the files do not show all of them; `None` counts.
         val_fraction: share of the training images used for validation.
-        name: of the dataset in results; ``None`` takes the name of the folder or file.
+        name: of the dataset in results; `None` takes the name of the folder or file.
         photo: size, normalisation and loading, see PhotoDataModule.
     """
 

@@ -13,11 +13,11 @@ from diffig.randomness import stream
 
 
 class ImageSet(Dataset[tuple[Tensor, int, int]], ABC):
-    """A dataset whose item is ``(image float32 (C, H, W) in [0, 1], label, index)``.
+    """A dataset whose item is `(image float32 (C, H, W) in [0, 1], label, index)`.
 
     Args:
-        labels: integers (N,).
-        indices: integers (N,), position of each image in the dataset's own order; ``None`` means ``0 .. N - 1``.
+        labels: integers `(N,)`.
+        indices: integers `(N,)`, position of each image in the dataset's own order; `None` means `0 .. N - 1`.
     """
 
     def __init__(self, labels: np.ndarray, indices: np.ndarray | None = None) -> None:
@@ -34,17 +34,17 @@ class ImageSet(Dataset[tuple[Tensor, int, int]], ABC):
 
     @abstractmethod
     def image(self, position: int) -> Tensor:
-        """Return the image at ``position``: float32 (C, H, W) in [0, 1]."""
+        """Return the image at `position`: float32 `(C, H, W)` in [0, 1]."""
 
     def mask(self, position: int) -> Tensor | None:
-        """Return where the object is at ``position``, uint8 (1, H, W); None throughout datasets that do not say.
+        """Return where the object is at `position`, uint8 `(1, H, W)`; None throughout datasets that do not say.
 
         1 inside the object, 0 outside, 255 where it is not to be counted; without a 1 where this image has no object.
         """
         return None
 
     def masks(self, indices: Sequence[int]) -> Tensor | None:
-        """Return the masks uint8 (B, 1, H, W) of images by index; None in datasets without masks.
+        """Return the masks uint8 `(B, 1, H, W)` of images by index; None in datasets without masks.
 
         Raises:
             KeyError: no image has such an index.
@@ -55,15 +55,15 @@ class ImageSet(Dataset[tuple[Tensor, int, int]], ABC):
 
     @abstractmethod
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
-        """Return the same kind of dataset with the images at ``positions``; they keep their indices."""
+        """Return the same kind of dataset with the images at `positions`; they keep their indices."""
 
 
 class ArrayImages(ImageSet):
     """Images held in memory.
 
     Args:
-        images: uint8 in [0, 255] or float32 in [0, 1], (N, H, W) or (N, H, W, C).
-        labels: integers (N,).
+        images: uint8 in [0, 255] or float32 in [0, 1], `(N, H, W)` or `(N, H, W, C)`.
+        labels: integers `(N,)`.
         indices: see ImageSet.
     """
 
@@ -72,18 +72,18 @@ class ArrayImages(ImageSet):
         self.images = images if images.ndim == 4 else images[..., None]
 
     def image(self, position: int) -> Tensor:
-        """Return the image at ``position``: float32 (C, H, W) in [0, 1]."""
+        """Return the image at `position`: float32 `(C, H, W)` in [0, 1]."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.images[position].transpose(2, 0, 1)))
         return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
-        """Return the images at ``positions``; they keep their indices."""
+        """Return the images at `positions`; they keep their indices."""
         chosen = np.asarray(positions, dtype=np.int64)
         return type(self)(self.images[chosen], self.labels[chosen], self.indices[chosen])
 
 
 class EndlessOrder(Dataset[tuple[Tensor, int, int]]):
-    """Sample number ``first + i`` of a training: every image once, in random order, before any comes twice.
+    """Sample number `first + i` of a training: every image once, in random order, before any comes twice.
 
     Args:
         images: the dataset; one pass is as long as it is.

@@ -26,15 +26,15 @@ WANTED = (
 
 
 class ImageNet(PhotoDataModule):
-    """Datamodule of ImageNet-1k; images (3, size, size) in [0, 1].
+    """Datamodule of ImageNet-1k; images `(3, size, size)` in [0, 1].
 
     A class is a WordNet id; labels are positions among the thousand ids, sorted, which is the order of torchvision's
     weights. The index is the position among the validation images, sorted by file name.
 
     Args:
-        path: folder or .zip in one of the three layouts, see ``WANTED``; class folders in ``train/``
+        path: folder or .zip in one of the three layouts, see `WANTED`; class folders in `train/`
             are training images.
-        split: ``all`` 50,000 validation images, or ``authors``, 500 of them drawn with seed 42 as the DiffIG group
+        split: `all` 50,000 validation images, or `authors`, 500 of them drawn with seed 42 as the DiffIG group
             draws them (the order of files before their draw is not published, so theirs may be others).
         num_classes: how many classes there must be; a copy that lacks some cannot tell the others' labels.
         val_fraction: share of the training images used for validation.
@@ -42,7 +42,7 @@ class ImageNet(PhotoDataModule):
         photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
-        FileNotFoundError: nothing at ``path``, or images without labels.
+        FileNotFoundError: nothing at `path`, or images without labels.
         ValueError: an unknown split, or labels that contradict the images.
     """
 

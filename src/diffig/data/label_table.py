@@ -17,7 +17,7 @@ TABLE, CATEGORIES = "labels.csv", "categories.json"
 
 @dataclass(frozen=True)
 class LabelledFiles:
-    """Names of image files in a storage, int64 labels (N,) and the name of each class in label order.
+    """Names of image files in a storage, int64 labels `(N,)` and the name of each class in label order.
 
     Attributes:
         by_order: whether nothing but the order of sub-folders gave the labels, right only where no class is missing.
@@ -31,10 +31,10 @@ class LabelledFiles:
 
 
 def read_labelled_files(storage: Storage, num_classes: int | None = None) -> LabelledFiles:
-    """Return the labelled files of a folder or archive, by ``labels.csv`` if it has one, else by sub-folder.
+    """Return the labelled files of a folder or archive, by `labels.csv` if it has one, else by sub-folder.
 
-    ``categories.json``, a list of names in label order, names the classes where present; the column ``category`` does
-    so otherwise. A sub-folder's label is its position in ``categories.json``, else its number if all are numbers,
+    `categories.json`, a list of names in label order, names the classes where present; the column `category` does
+    so otherwise. A sub-folder's label is its position in `categories.json`, else its number if all are numbers,
     else its position among the sorted sub-folders. One folder around all of this, as archives often have, is looked
     through.
 

@@ -37,8 +37,8 @@ class MaskedFiles(ImageFiles):
 
     Args:
         storage, files, labels: see ImageFiles.
-        regions: the object of each image (N,); None for an image without one.
-        options: ``size``, ``resize``, ``resize_mode`` and ``indices``, see ImageFiles.
+        regions: the object of each image `(N,)`; None for an image without one.
+        options: `size`, `resize`, `resize_mode` and `indices`, see ImageFiles.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MaskedFiles(ImageFiles):
         self.regions = list(regions)
 
     def mask(self, position: int) -> Tensor:
-        """Return the mask at ``position``, uint8 (1, size, size): 1 object, 0 elsewhere, 255 not to be counted.
+        """Return the mask at `position`, uint8 `(1, size, size)`: 1 object, 0 elsewhere, 255 not to be counted.
 
         Raises:
             ValueError: a mask that is no image, naming it.
@@ -79,7 +79,7 @@ class MaskedFiles(ImageFiles):
         return torch.from_numpy(mask)[None]
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
-        """Return the files at ``positions``; they keep their indices and masks."""
+        """Return the files at `positions`; they keep their indices and masks."""
         chosen = np.asarray(positions, dtype=np.int64)
         return type(self)(
             self.storage,

@@ -32,16 +32,16 @@ class Listed(NamedTuple):
 
 
 class MiniImageNet(PhotoDataModule):
-    """Datamodule of Mini-ImageNet for classification; images (3, size, size) in [0, 1].
+    """Datamodule of Mini-ImageNet for classification; images `(3, size, size)` in [0, 1].
 
     The dataset was made for few-shot learning: its train, val and test parts have different classes, so no classifier
-    can be trained on one and tested on another. ``pooled`` therefore puts the parts together and splits each class.
+    can be trained on one and tested on another. `pooled` therefore puts the parts together and splits each class.
     Labels are positions among the sorted class names; the index is the position among all images, sorted
     by class and file name.
 
     Args:
-        path: folder or .zip in one of the two layouts, see ``WANTED``.
-        split: ``pooled`` draws ``test_images`` test images, as many from each class; ``official`` keeps the parts as
+        path: folder or .zip in one of the two layouts, see `WANTED`.
+        split: `pooled` draws `test_images` test images, as many from each class; `official` keeps the parts as
             they are shipped, for copies whose parts share their classes.
         split_seed: of the pooled draw.
         test_images: size of the pooled test set; the DiffIG paper samples 500.
@@ -50,8 +50,8 @@ class MiniImageNet(PhotoDataModule):
         photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
-        FileNotFoundError: nothing at ``path``, or a file that a table names and that is not there.
-        ValueError: an unknown split, another layout, or parts that share no classes with ``official``.
+        FileNotFoundError: nothing at `path`, or a file that a table names and that is not there.
+        ValueError: an unknown split, another layout, or parts that share no classes with `official`.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ def _from_tables(storage: Storage, names: Sequence[str], tables: dict[str, str])
 
 
 def _from_folders(names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Images in ``<part>/<class>/``, at the top or inside one enclosing folder."""
+    """Images in `<part>/<class>/`, at the top or inside one enclosing folder."""
     images = [(name, name.split("/")[-3:-1]) for name in names if is_image(name)]
     return [
         (name, places[1], places[0])

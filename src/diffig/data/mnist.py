@@ -17,21 +17,21 @@ FOLDERS = ("raw", "MNIST/raw", "FashionMNIST/raw")
 
 
 class Mnist(ImageDataModule):
-    """Datamodule of idx files, compressed (``.gz``) or not; images (1, H, W) in [0, 1], usually 28x28.
+    """Datamodule of idx files, compressed (`.gz`) or not; images `(1, H, W)` in [0, 1], usually 28x28.
 
-    With the training files (``train-*``) the test images are all of ``t10k-*``. Where only ``t10k-*`` exists it is
+    With the training files (`train-*`) the test images are all of `t10k-*`. Where only `t10k-*` exists it is
     split into training, validation and test images; the index stays the position in the file. Source of the format:
     LeCun, Cortes and Burges 1998.
 
     Args:
-        path: folder of the files, or one that torchvision made (files in ``MNIST/raw`` or ``FashionMNIST/raw``).
+        path: folder of the files, or one that torchvision made (files in `MNIST/raw` or `FashionMNIST/raw`).
         test_images: name of the file in that folder; likewise the next three.
         test_labels: see test_images.
         train_images: see test_images.
         train_labels: see test_images.
         test_fraction: share kept as test images where only the test files exist.
         val_fraction: share of the training images (of all images where only the test files exist) for validation.
-        class_names: ten names; ``None`` means the digits.
+        class_names: ten names; `None` means the digits.
         name: of the dataset in results.
         batch_size: see ImageDataModule.
         num_workers: see ImageDataModule.

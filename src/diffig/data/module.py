@@ -16,9 +16,9 @@ from diffig.randomness import first_counter, taken_in_turn
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Datasets, their facts and their dataloaders; a subclass only says how to ``load``.
+    """Datasets, their facts and their dataloaders; a subclass only says how to `load`.
 
-    Images are float32 (C, H, W) in [0, 1]; dataloaders give Batch. Files are read at the first ``setup()`` or the
+    Images are float32 `(C, H, W)` in [0, 1]; dataloaders give Batch. Files are read at the first `setup()` or the
     first use of an attribute that needs them.
 
     Args:
@@ -26,7 +26,7 @@ class ImageDataModule(pl.LightningDataModule):
         batch_size: images per batch (per process).
         num_workers: processes that load images; 0 loads in the main process.
         seed: of the split and of the order of training images.
-        mean: per channel, for classifiers trained on this data; ``None`` measures it.
+        mean: per channel, for classifiers trained on this data; `None` measures it.
         std: per channel, likewise.
     """
 
@@ -103,12 +103,12 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes; labels lie in ``0 .. num_classes - 1``."""
+        """Number of classes; labels lie in `0 .. num_classes - 1`."""
         return len(self.splits.class_names)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
+        """`(C, H, W)` of every image."""
         channels, height, width = self.test_set.image(0).shape
         return channels, height, width
 
@@ -141,14 +141,14 @@ class ImageDataModule(pl.LightningDataModule):
         drop_last: bool = False,
         sampler: Sampler[int] | None = None,
     ) -> DataLoader[Batch]:
-        """Return a dataloader of Batch over any dataset of ``(image, label, index)``, a ``Subset`` included.
+        """Return a dataloader of Batch over any dataset of `(image, label, index)`, a `Subset` included.
 
         Args:
             images: the dataset.
             shuffle: whether each pass has a new order.
-            seed: of the order; ``None`` takes the seed of this module.
+            seed: of the order; `None` takes the seed of this module.
             drop_last: leave out a last batch that is not full.
-            sampler: which images and in what order, instead of ``shuffle``.
+            sampler: which images and in what order, instead of `shuffle`.
         """
         # Its own generator: a loader without one draws from torch's global random numbers even when not shuffling.
         generator = torch.Generator().manual_seed(self.seed if seed is None else seed)

@@ -32,10 +32,10 @@ class JpegImages(ImageSet):
 
     Args:
         encoded: uint8, the bytes of all files one after the other.
-        offsets: int64 (N + 1,), file ``i`` is ``encoded[offsets[i]:offsets[i + 1]]``.
-        labels: integers (N,).
+        offsets: int64 (N + 1,), file `i` is `encoded[offsets[i]:offsets[i + 1]]`.
+        labels: integers `(N,)`.
         source: named in messages.
-        positions: which files this set holds, in order; ``None`` means all. They are also the indices.
+        positions: which files this set holds, in order; `None` means all. They are also the indices.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class JpegImages(ImageSet):
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def image(self, position: int) -> Tensor:
-        """Return the image at ``position``: float32 (3, H, W) in [0, 1]."""
+        """Return the image at `position`: float32 `(3, H, W)` in [0, 1]."""
         file = int(self.indices[position])
         pixels = self._decode(file)
         if pixels.shape != self.shape:
@@ -68,22 +68,22 @@ class JpegImages(ImageSet):
         return pixels.float() / 255
 
     def subset(self, positions: Sequence[int] | np.ndarray) -> Self:
-        """Return the images at ``positions``; they keep their indices."""
+        """Return the images at `positions`; they keep their indices."""
         return type(self)(self.encoded, self.offsets, self.all_labels, self.source, self.indices[np.asarray(positions)])
 
 
 class Npz(ImageDataModule):
     """Datamodule of one .npz file of test images and, optionally, one of training images.
 
-    A file holds labels ``y`` (N,) and either ``x``, uint8 (N, H, W) or (N, H, W, C) with 1 or 3 channels, or ``jpeg``,
-    all encoded files as one uint8 array, with ``offset`` (N + 1,). The index is the position in the file.
+    A file holds labels `y` `(N,)` and either `x`, uint8 `(N, H, W)` or `(N, H, W, C)` with 1 or 3 channels, or `jpeg`,
+    all encoded files as one uint8 array, with `offset` (N + 1,). The index is the position in the file.
 
     Args:
         path: the test file.
-        train_path: the training file; ``None`` leaves only test images.
-        class_names: in label order; ``None`` names the classes 0, 1, ... up to the highest label.
+        train_path: the training file; `None` leaves only test images.
+        class_names: in label order; `None` names the classes 0, 1, ... up to the highest label.
         val_fraction: share of the training images used for validation.
-        name: of the dataset in results; ``None`` takes the name of the file.
+        name: of the dataset in results; `None` takes the name of the file.
         batch_size: see ImageDataModule.
         num_workers: see ImageDataModule.
         seed: of the split and of the training order.

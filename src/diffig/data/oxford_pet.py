@@ -22,25 +22,25 @@ WANTED = (
 
 
 class OxfordPet(PhotoDataModule):
-    """Datamodule of Oxford-IIIT Pet; images (3, size, size) in [0, 1].
+    """Datamodule of Oxford-IIIT Pet; images `(3, size, size)` in [0, 1].
 
     A class is a breed, named as the files are; labels are the published class numbers minus 1, which is the
     alphabetical order of breeds without regard to case. The index is the position among all image files, sorted. Where
-    ``annotations/trimaps`` is there, images have masks for localisation; the outline between pet and ground is ignored.
+    `annotations/trimaps` is there, images have masks for localisation; the outline between pet and ground is ignored.
 
     Args:
-        path: folder or .zip that holds ``images/`` and ``annotations/``, or the folder around it.
-        split: ``authors`` tests on 5 % of all image files drawn at random, as the DiffIG group does (370 of 7,390; the
-            order of files before the draw is not published, so their 370 may be others); ``official`` tests on
-            ``annotations/test.txt`` and trains on ``annotations/trainval.txt``.
-        split_seed: of the random draw, scikit-learn's ``random_state``.
+        path: folder or .zip that holds `images/` and `annotations/`, or the folder around it.
+        split: `authors` tests on 5 % of all image files drawn at random, as the DiffIG group does (370 of 7,390; the
+            order of files before the draw is not published, so their 370 may be others); `official` tests on
+            `annotations/test.txt` and trains on `annotations/trainval.txt`.
+        split_seed: of the random draw, scikit-learn's `random_state`.
         test_fraction: share of the files in the random draw.
         val_fraction: share of the training images used for validation.
         name: of the dataset in results.
         photo: size, normalisation and loading, see PhotoDataModule.
 
     Raises:
-        FileNotFoundError: nothing at ``path``, or no annotations where they are needed.
+        FileNotFoundError: nothing at `path`, or no annotations where they are needed.
         ValueError: an unknown split, another layout, or annotations that contradict the files.
     """
 
@@ -91,13 +91,13 @@ def trimaps_of(files: Sequence[str], names: Sequence[str], folder: str) -> list[
 
 
 def breed_of(file: str) -> str:
-    """Return the breed in a file name, ``british_shorthair`` of ``images/british_shorthair_12.jpg``; "" for none."""
+    """Return the breed in a file name, `british_shorthair` of `images/british_shorthair_12.jpg`; "" for none."""
     breed, _, number = PurePosixPath(file).stem.rpartition("_")
     return breed if number.isdecimal() else ""
 
 
 def _images_folder(names: Sequence[str]) -> str:
-    """The prefix up to ``images/`` of the shallowest folder of that name; "images/" where there is none."""
+    """The prefix up to `images/` of the shallowest folder of that name; "images/" where there is none."""
     folders = [name.split("/")[:-1] for name in names]
     prefixes = {"/".join(parts[: parts.index("images") + 1]) + "/" for parts in folders if "images" in parts}
     return min(prefixes, key=lambda prefix: (prefix.count("/"), prefix), default="images/")
@@ -106,7 +106,7 @@ def _images_folder(names: Sequence[str]) -> str:
 def _listed(
     storage: Storage, present: Sequence[str], root: str, part: str, files: Sequence[str], numbers: dict[str, int]
 ) -> np.ndarray:
-    """Positions of the files that ``annotations/<part>.txt`` lists, sorted."""
+    """Positions of the files that `annotations/<part>.txt` lists, sorted."""
     table = f"{root}annotations/{part}.txt"
     if table not in present:
         raise FileNotFoundError(

@@ -17,17 +17,17 @@ SIZE = 224
 
 
 class PhotoDataModule(ImageDataModule):
-    """Datamodule of image files of any size; images (3, size, size) in [0, 1].
+    """Datamodule of image files of any size; images `(3, size, size)` in [0, 1].
 
-    A subclass names its own arguments, hands on the others as ``**photo``, and says how to ``load``.
+    A subclass names its own arguments, hands on the others as `**photo`, and says how to `load`.
 
     Args:
         path: folder or .zip of the dataset.
         name: of the dataset in results.
-        size: side of the images in pixels; ``None`` means 224.
-        resize: length of the shorter side before the central crop; ``None`` means ``size``.
-        resize_mode: ``crop`` or ``squash``, see ImageFiles; ``squash`` has no use for ``resize``.
-        mean: per channel, for classifiers trained on this data; ImageNet's by default, ``None`` measures it.
+        size: side of the images in pixels; `None` means 224.
+        resize: length of the shorter side before the central crop; `None` means `size`.
+        resize_mode: `crop` or `squash`, see ImageFiles; `squash` has no use for `resize`.
+        mean: per channel, for classifiers trained on this data; ImageNet's by default, `None` measures it.
         std: likewise.
         batch_size, num_workers, seed: see ImageDataModule.
 
@@ -38,7 +38,7 @@ class PhotoDataModule(ImageDataModule):
     __signature__: ClassVar[Signature]
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Put the arguments that ``**photo`` stands for into the signature of the subclass."""
+        """Put the arguments that `**photo` stands for into the signature of the subclass."""
         super().__init_subclass__(**options)
         own = list(signature(cls.__init__).parameters.values())[1:]
         if own[-1].kind is Parameter.VAR_KEYWORD:
@@ -87,9 +87,9 @@ class PhotoDataModule(ImageDataModule):
 
         Args:
             storage: where the files are.
-            files: their names (N,).
-            labels: integers (N,).
-            regions: where the object of each image is (N,); without any, the dataset has no masks.
+            files: their names `(N,)`.
+            labels: integers `(N,)`.
+            regions: where the object of each image is `(N,)`; without any, the dataset has no masks.
         """
         if any(regions):
             return MaskedFiles(

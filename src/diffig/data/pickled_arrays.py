@@ -12,7 +12,7 @@ DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1", "|u1
 
 
 class _Dtype:
-    """Stands for ``numpy.dtype`` and remembers only its code."""
+    """Stands for `numpy.dtype` and remembers only its code."""
 
     def __init__(self, code: str | bytes, *_: Any) -> None:
         self.code = code.decode("ascii") if isinstance(code, bytes) else str(code)
@@ -26,7 +26,7 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for ``numpy.ndarray`` and is turned into one after the whole pickle has been read."""
+    """Stands for `numpy.ndarray` and is turned into one after the whole pickle has been read."""
 
     def __init__(self, *_: Any) -> None:
         self.values = np.empty(0, np.uint8)
@@ -67,7 +67,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_pickled_arrays(path: Path) -> dict[str, Any]:
-    """Return the dictionary pickled in ``path``: text keys; lists, numbers, bytes and numpy arrays as values.
+    """Return the dictionary pickled in `path`: text keys; lists, numbers, bytes and numpy arrays as values.
 
     Nothing named in the file is imported or called: stand-ins rebuild arrays, and any other class is refused. Files of
     Python 2 are read too (their text comes as bytes; keys are decoded).

@@ -10,7 +10,7 @@ from diffig.data.image_sets import ImageSet
 
 @dataclass(frozen=True)
 class Splits:
-    """The parts of a dataset; ``train`` and ``val`` are None where only test images exist."""
+    """The parts of a dataset; `train` and `val` are None where only test images exist."""
 
     test: ImageSet
     class_names: Sequence[str]
@@ -21,11 +21,11 @@ class Splits:
 def stratified_split(labels: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
     """Return one sorted array of positions per fraction, plus a last one with the remaining positions.
 
-    Each part holds ``round(fraction * N)`` positions; classes are spread evenly over the parts, to within one or two
+    Each part holds `round(fraction * N)` positions; classes are spread evenly over the parts, to within one or two
     images per class. The same labels, fractions and seed always give the same parts.
 
     Args:
-        labels: integers (N,).
+        labels: integers `(N,)`.
         fractions: share of the images in each part but the last, each in (0, 1), together below 1.
         seed: of the shuffle inside each class.
 
@@ -52,12 +52,12 @@ def stratified_split(labels: np.ndarray, fractions: Sequence[float], seed: int) 
 
 
 def random_split(count: int, test_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions ``(train, test)`` among ``count``, sorted, as scikit-learn's ``train_test_split`` draws them.
+    """Return positions `(train, test)` among `count`, sorted, as scikit-learn's `train_test_split` draws them.
 
     Args:
         count: of all images.
         test_fraction: share of them in the test part, in (0, 1).
-        seed: ``random_state`` of the draw.
+        seed: `random_state` of the draw.
 
     Raises:
         ValueError: a fraction out of range.
@@ -73,6 +73,6 @@ def random_split(count: int, test_fraction: float, seed: int) -> tuple[np.ndarra
 
 
 def split_off_validation(train: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Return ``(train, val)``: a stratified share ``fraction`` of the training images becomes validation."""
+    """Return `(train, val)`: a stratified share `fraction` of the training images becomes validation."""
     val, rest = stratified_split(train.labels, [fraction], seed)
     return train.subset(rest), train.subset(val)

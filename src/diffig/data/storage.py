@@ -13,7 +13,7 @@ LARGEST = 2**30  # bytes of one member; the largest photograph takes tens of MB
 
 
 class Storage:
-    """Read access to the files below a folder or inside a .zip archive, under relative names with ``/``.
+    """Read access to the files below a folder or inside a .zip archive, under relative names with `/`.
 
     Safe to use from several threads and worker processes: each process opens the archive for itself (a shared handle
     would share its position), and nothing is ever unpacked to disk.
@@ -24,7 +24,7 @@ class Storage:
 
     Args:
         path: an existing folder or .zip file.
-        root: folder inside of it that names are relative to, ending in ``/``; empty for all of it.
+        root: folder inside of it that names are relative to, ending in `/`; empty for all of it.
 
     Raises:
         ValueError: a file that is no .zip archive.
@@ -59,7 +59,7 @@ class Storage:
 
     @functools.cached_property
     def _entries(self) -> list[str]:
-        """Relative names of files, and of folders with ``/`` at their end; hidden ones are left out."""
+        """Relative names of files, and of folders with `/` at their end; hidden ones are left out."""
         if self.is_folder:
             place = self.path / self.root
             found = [path for path in place.rglob("*") if path.is_dir() or path.is_file() or path.is_symlink()]

@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-    """Mean of ``a - b`` over the images both have, and how sure it is."""
+    """Mean of `a - b` over the images both have, and how sure it is."""
 
     mean: float
     low: float
@@ -42,7 +42,7 @@ class PairedDifference(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean of ``a - b`` over common images and its interval."""
+    """Mean of `a - b` over common images and its interval."""
 
     mean: float
     low: float
@@ -56,7 +56,7 @@ class Difference(NamedTuple):
 
 
 def per_image(values: ArrayLike) -> Array:
-    """One value per image: ``(n,)`` as it is, ``(n, seeds)`` averaged over the finite seeds.
+    """One value per image: `(n,)` as it is, `(n, seeds)` averaged over the finite seeds.
 
     Images without any finite value become NaN.
 
@@ -79,7 +79,7 @@ def bootstrap_interval(values: ArrayLike, n: int = 10_000, seed: int = 0, level:
     """Percentile bootstrap interval of the mean over images (Efron & Tibshirani, 1993, chapter 13).
 
     Args:
-        values: ``(images,)`` or ``(images, seeds)``; non-finite entries are left out.
+        values: `(images,)` or `(images, seeds)`; non-finite entries are left out.
         n: number of resamples.
         seed: the same seed and values give the same interval.
         level: coverage, between 0 and 1.
@@ -97,7 +97,7 @@ def bootstrap_interval(values: ArrayLike, n: int = 10_000, seed: int = 0, level:
 def sign_flip_p(differences: ArrayLike, n: int = 10_000, seed: int = 0) -> float:
     """Two-sided p of "the differences are symmetric around 0", by flipping their signs (Fisher, 1935).
 
-    All ``2**images`` sign patterns are enumerated when there are at most ``n`` of them; otherwise ``n`` random ones
+    All `2**images` sign patterns are enumerated when there are at most `n` of them; otherwise `n` random ones
     are drawn and the observed one is counted among them, so that p is never 0 (Phipson & Smyth, 2010).
     """
     values = np.asarray(differences, dtype=np.float64)
@@ -124,18 +124,18 @@ def paired_difference(
     level: float = 0.95,
     lower_is_better: bool = False,
 ) -> PairedDifference:
-    """Mean of ``a - b`` over common images, its bootstrap interval, sign-flip p and win rate.
+    """Mean of `a - b` over common images, its bootstrap interval, sign-flip p and win rate.
 
     Args:
-        a: ``(images,)`` or ``(images, seeds)``.
+        a: `(images,)` or `(images, seeds)`.
         b: the same images in the same order; the number of seeds may differ.
         n: number of bootstrap resamples and of sign patterns.
         seed: the same seed and values give the same result.
         level: coverage of the interval.
-        lower_is_better: only decides which side wins an image; the difference stays ``a - b``.
+        lower_is_better: only decides which side wins an image; the difference stays `a - b`.
 
     Raises:
-        ValueError: if ``a`` and ``b`` hold different numbers of images.
+        ValueError: if `a` and `b` hold different numbers of images.
     """
     _check(n, level)
     left, right = per_image(a), per_image(b)
@@ -160,13 +160,13 @@ def paired_difference(
 def simultaneous_differences(
     pairs: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> list[Difference]:
-    """Mean of ``a - b`` for each pair, with intervals that hold for all pairs at once (Bonferroni; Dunn, 1961).
+    """Mean of `a - b` for each pair, with intervals that hold for all pairs at once (Bonferroni; Dunn, 1961).
 
     Args:
-        pairs: ``(a, b)``, each ``(images,)`` or ``(images, seeds)``; images where a or b is not finite are left out.
+        pairs: `(a, b)`, each `(images,)` or `(images, seeds)`; images where a or b is not finite are left out.
         n: number of resamples, raised where the narrow tails of many pairs need more.
         seed: the same seed and values give the same result.
-        level: coverage of all intervals together; each alone covers ``1 - (1 - level) / len(pairs)``.
+        level: coverage of all intervals together; each alone covers `1 - (1 - level) / len(pairs)`.
     """
     _check(n, level)
     tail = (1 - level) / (2 * max(1, len(pairs)))

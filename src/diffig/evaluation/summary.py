@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def summarise(rows: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Return a line for each metric of a run: mean over images with its 95 % bootstrap interval, counts and costs.
 
-    Seeds are averaged inside each image first. ``seed_spread`` is the standard deviation, over seeds, of the mean over
-    images; NaN for one seed. ``failures`` counts rows.
+    Seeds are averaged inside each image first. `seed_spread` is the standard deviation, over seeds, of the mean over
+    images; NaN for one seed. `failures` counts rows.
     """
     import pandas as pd
 

@@ -87,7 +87,7 @@ class AutoencoderTraining(LightningModule):
         self.val_pictures, self.seed = val_pictures, seed
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the reconstruction of images (B, C, H, W) in [0, 1]."""
+        """Return the reconstruction of images `(B, C, H, W)` in [0, 1]."""
         made: Tensor = self.autoencoder(images)
         return made
 

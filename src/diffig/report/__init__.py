@@ -1,7 +1,7 @@
 """Folders of runs -> one self-contained report.html, and its tables as files.
 
-Everything is derived from ``rows.parquet`` (and, where a run has them, ``curves.parquet``, ``attributions.png``,
-``config.yaml`` and ``environment.json``), so a report can be rebuilt at any time without a GPU.
+Everything is derived from `rows.parquet` (and, where a run has them, `curves.parquet`, `attributions.png`,
+`config.yaml` and `environment.json`), so a report can be rebuilt at any time without a GPU.
 
 The room is called like its function, and stands for it: `diffig.report(rows)`.
 """

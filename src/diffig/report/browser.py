@@ -153,7 +153,7 @@ def thumbnails_of(comparisons: list[Comparison], budget: int = BUDGET) -> list[C
 
 
 def marks_of(c: Comparison) -> dict[int, list[str]]:
-    """What each image can be filtered by: ``odd`` (a failure), ``top`` (a large spread), ``behind`` (the winner is)."""
+    """What each image can be filtered by: `odd` (a failure), `top` (a large spread), `behind` (the winner is)."""
     if c.images is None:
         return {}
     spread = c.images["spread"]

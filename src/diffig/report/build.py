@@ -60,12 +60,12 @@ def build_report(
     """What was written where, with all tables as data frames.
 
     Args:
-        runs: a folder, a list of folders or a glob, searched recursively for ``rows.parquet``.
+        runs: a folder, a list of folders or a glob, searched recursively for `rows.parquet`.
         reference: method or setting everything is compared with; a method stands for its best setting.
         headline: the metric that decides the ranking; by default `diffid`, and where rows have none (as under the
             authors' protocol) `diffid_normalised`.
-        output: folder to write into; by default the searched folder, or ``outputs/report`` if there are several.
-        formats: any of ``md csv tex html pdf``.
+        output: folder to write into; by default the searched folder, or `outputs/report` if there are several.
+        formats: any of `md csv tex html pdf`.
         n: resamples of bootstrap and permutation test.
         seed: of both.
         pair: two methods or settings to compare in every metric.

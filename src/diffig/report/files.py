@@ -53,13 +53,13 @@ def _said_of(comparison: Comparison) -> str:
 
 
 def tables_of(comparison: Comparison, kind: str) -> dict[str, pd.DataFrame]:
-    """The tables of one kind, ``ranked``, ``paired`` or ``reliability``, by metric or, where one says all, by kind."""
+    """The tables of one kind, `ranked`, `paired` or `reliability`, by metric or, where one says all, by kind."""
     found = getattr(comparison, kind)
     return found if isinstance(found, dict) else {} if found is None else {kind: found}
 
 
 def long_table(comparisons: list[Comparison], kind: str) -> pd.DataFrame:
-    """All tables of one kind as one, with the columns ``comparison`` and ``metric``."""
+    """All tables of one kind as one, with the columns `comparison` and `metric`."""
     import pandas as pd
 
     parts = [
@@ -89,7 +89,7 @@ def to_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
 
 
 def to_latex(table: pd.DataFrame, titles: dict[str, str], caption: str) -> str:
-    """A ``booktabs`` table float."""
+    """A `booktabs` table float."""
     columns = "".join("l" if _is_text(table, name) else "r" for name in titles)
     body = [_latex_line(cell(name, row[name]) for name in titles) for row in table.to_dict("records")]
     parts = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\begin{{tabular}}{{{columns}}}"]

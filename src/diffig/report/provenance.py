@@ -19,7 +19,7 @@ NAMED = ("diffig", "torch")
 
 
 def provenance(rows: pd.DataFrame) -> str:
-    """Return ``40 images, 128 steps; diffig 0.1.0 (2d30800), torch 2.15.0``; what is not known is not said.
+    """Return `40 images, 128 steps; diffig 0.1.0 (2d30800), torch 2.15.0`; what is not known is not said.
 
     Args:
         rows: of one comparison, with the columns `setting` and `run` (a folder).

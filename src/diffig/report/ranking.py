@@ -115,8 +115,8 @@ def find_reference(table: pd.DataFrame, wanted: str | None) -> str:
 def pair_with(rows: pd.DataFrame, metric: str, reference: str, n: int = 10_000, seed: int = 0) -> pd.DataFrame:
     """One line per other setting: mean difference to the reference over common images, Holm over all lines.
 
-    ``verdict`` is ``better`` or ``worse`` if the interval excludes 0 and the corrected p is below .05,
-    else ``unclear``.
+    `verdict` is `better` or `worse` if the interval excludes 0 and the corrected p is below .05,
+    else `unclear`.
     """
     import pandas as pd
 

@@ -22,7 +22,7 @@ MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images
 
 
 def read_rows(files: Sequence[Path], comparison: tuple[str, ...] | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """All rows of the given Parquet files with a column ``run`` (their folder), and notices for the reader.
+    """All rows of the given Parquet files with a column `run` (their folder), and notices for the reader.
 
     Guidance strengths that a file does not name are 0. Rows that occur twice with equal values, but for
     the rounding of another batch size, are kept once.
@@ -125,7 +125,7 @@ def _reads_baseline(metric: str) -> bool:
 
 
 def _without_columns(variant: str) -> str:
-    """The variant without what a column of its own says, such as ``n_paths=4``."""
+    """The variant without what a column of its own says, such as `n_paths=4`."""
     return " ".join(word for word in variant.split(" ") if word.partition("=")[0] not in SETTING)
 
 
@@ -161,7 +161,7 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_curves(row_files: Sequence[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
-    """All ``curves.parquet`` beside the rows; keys they do not carry are taken from the rows of the same run."""
+    """All `curves.parquet` beside the rows; keys they do not carry are taken from the rows of the same run."""
     import pandas as pd
 
     keys = [*COMPARISON, *SETTING, *guidance_columns(rows)]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Failure(NamedTuple):
-    """A job that left a ``.hydra`` folder and no rows."""
+    """A job that left a `.hydra` folder and no rows."""
 
     folder: str
     overrides: str
@@ -26,10 +26,10 @@ class Found(NamedTuple):
 
 
 def find_runs(runs: str | Path | Sequence[str | Path]) -> Found:
-    """Files ``rows.parquet`` below the given paths or globs, and jobs that left none.
+    """Files `rows.parquet` below the given paths or globs, and jobs that left none.
 
     Raises:
-        FileNotFoundError: if there is no ``rows.parquet``; says what was searched and how to make one.
+        FileNotFoundError: if there is no `rows.parquet`; says what was searched and how to make one.
     """
     given = [str(path) for path in ([runs] if isinstance(runs, str | Path) else runs)]
     searched = [Path(match) for path in given for match in (sorted(glob.glob(path, recursive=True)) or [path])]
@@ -89,7 +89,7 @@ def _last_words(folder: Path) -> str:
 
 
 def class_names(folders: Iterable[str | Path]) -> list[str]:
-    """Return the names that the runs of one dataset have left in ``classes.json``, by label.
+    """Return the names that the runs of one dataset have left in `classes.json`, by label.
 
     Empty where no run has any, and where runs contradict each other.
     """
@@ -105,6 +105,6 @@ def class_names(folders: Iterable[str | Path]) -> list[str]:
 
 
 def named(names: Sequence[str], label: str) -> str:
-    """Return ``3 cat`` for the label ``3``; the label alone where it has no name of its own."""
+    """Return `3 cat` for the label `3`; the label alone where it has no name of its own."""
     known = label.isdecimal() and int(label) < len(names)
     return f"{label} {names[int(label)]}" if known and names[int(label)] != label else label

@@ -43,7 +43,7 @@ def label_settings(rows: pd.DataFrame) -> pd.Series:
     """Short label per row: the method plus only the keys that tell its settings apart.
 
     What all settings of a method share is left to `in_common`. Strengths of 0 are left out; if all are 0 the label says
-    ``unguided``, whatever the scale omega that multiplies them.
+    `unguided`, whatever the scale omega that multiplies them.
     """
     strengths = guidance_columns(rows)
     keys = [*(name for name in SETTING if name in rows.columns), *strengths]
@@ -88,7 +88,7 @@ def _differing(siblings: pd.DataFrame) -> tuple[set[str], list[str]]:
 def in_common(rows: pd.DataFrame) -> str:
     """What settings share and no label says: of all of them, or of those of one method, where methods differ.
 
-    ``score probability (diffig_field: logit) · baseline black · 1 path · 32 steps``; empty where nothing is shared.
+    `score probability (diffig_field: logit) · baseline black · 1 path · 32 steps`; empty where nothing is shared.
     """
     keys = [*(name for name in SETTING if name in rows.columns), *guidance_columns(rows)]
     unique = rows[keys].drop_duplicates()

@@ -90,7 +90,7 @@ def arrow(metric: str) -> str:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """About three significant digits, without the zero before the point: ``.134``, ``-.06``, ``1,240``, ``3.1e-05``."""
+    """About three significant digits, without the zero before the point: `.134`, `-.06`, `1,240`, `3.1e-05`."""
     if value is None or not math.isfinite(value):
         return DASH
     size = abs(value)
@@ -112,13 +112,13 @@ def count(value: float) -> str:
 
 
 def range_text(ends: tuple[float, float]) -> str:
-    """The range of a metric: ``0 to 1``, ``at least 0``, or nothing where it has no end."""
+    """The range of a metric: `0 to 1`, `at least 0`, or nothing where it has no end."""
     low, high = (f"{end:g}".replace("-", MINUS) if math.isfinite(end) else "" for end in ends)
     return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
 
 
 def estimate(mean: float, low: float, high: float, signed: bool = False) -> str:
-    """A mean with its interval: ``.134 [.101, .167]``."""
+    """A mean with its interval: `.134 [.101, .167]`."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return number(mean, signed)
     return f"{number(mean, signed)} [{number(low, signed)}, {number(high, signed)}]"
@@ -132,7 +132,7 @@ def intervals_of(many: int, what: str) -> str:
 
 
 def p_text(p: float) -> str:
-    """p with three decimals, ``< .001`` below that."""
+    """p with three decimals, `< .001` below that."""
     return DASH if not math.isfinite(p) else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
@@ -153,7 +153,7 @@ def cell(column: str, value: object) -> str:
 
 
 def against(pair: pd.Series, reference: str) -> str:
-    """A finding in words: ``is above ig by .060 [.031, .090]``, or that the data cannot tell."""
+    """A finding in words: `is above ig by .060 [.031, .090]`, or that the data cannot tell."""
     side = "above" if pair["difference"] > 0 else "below"
     sure = "is" if pair["verdict"] != "unclear" else "lies"
     ends = sorted([abs(pair["low"]), abs(pair["high"])]) if pair["low"] * pair["high"] > 0 else None

@@ -25,7 +25,7 @@ INK, MUTED, LINE, PAPER = NEUTRAL.values()
 
 
 class Figure(NamedTuple):
-    """One drawing: ``svg`` for HTML (colours are CSS variables), ``pdf()`` for papers, ``png()`` for dashboards."""
+    """One drawing: `svg` for HTML (colours are CSS variables), `pdf()` for papers, `png()` for dashboards."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ class Figure(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How a method is drawn; ``number`` is that of its CSS variable ``--c<number>``."""
+    """How a method is drawn; `number` is that of its CSS variable `--c<number>`."""
 
     colour: str
     marker: str
