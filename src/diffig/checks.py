@@ -44,16 +44,20 @@ def check_pixel_range(images: Tensor, name: str = "images") -> None:
     """Raise where a finite pixel lies outside [0, 1]: paths live in pixels, not in normalised units."""
     finite = images[torch.isfinite(images)]
     if finite.numel() and (finite.min() < -1e-6 or finite.max() > 1 + 1e-6):
-        white = white_of(float(finite.max()))
+        low, high = float(finite.min()), float(finite.max())
         advice = (
-            f"divide by {white}"
-            if finite.min() >= 0 and finite.max() > 16  # far beyond normalised units
+            f"divide by {white_of(high)}"
+            if low >= 0 and high > 16  # far beyond normalised units
             else "give raw pixels and put the normalisation inside the classifier "
-            "(diffig.classifiers.Classifier(net, mean, std))"
+            f"(diffig.classifiers.Classifier(net, mean, std)){noise_advice(low, high)}"
         )
-        raise ValueError(
-            f"{name} lies in [{finite.min():.4g}, {finite.max():.4g}]; pixels must lie in [0, 1]: {advice}"
-        )
+        raise ValueError(f"{name} lies in [{low:.4g}, {high:.4g}]; pixels must lie in [0, 1]: {advice}")
+
+
+def noise_advice(low: float, high: float) -> str:
+    """Return what else to do where pixels lie outside [0, 1] by no more than noise would bring them, else nothing."""
+    slightly = low > -0.5 and high < 1.5
+    return "; where noise was added, explain with method.clamped()" if slightly else ""
 
 
 def check_targets(targets: Tensor, batch: int) -> Tensor:

@@ -272,6 +272,7 @@ def test_a_repr_says_what_will_happen() -> None:
         "DiffIG(softplusnet, preset='fast', objective='logit', preprocess: mean (0.4, 0.5, 0.6), std (0.2, 0.25, 0.3))"
     )
     assert "steps=8" in repr(ig(SoftplusNet()))
+    assert "preprocess: pixels as they are" in repr(ig(SoftplusNet(), torch.nn.Identity()))
 
 
 ERRORS = {

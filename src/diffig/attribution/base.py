@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.baselines import Baseline, Constant
+from diffig.captum import CaptumCall, alone, takes_tuples
 from diffig.checks import (
     check_at_least,
     check_choice,
@@ -37,7 +38,7 @@ from diffig.randomness import Streams
 from diffig.scores import Objective, ScoreFunction
 
 
-class Attributor(ABC):
+class Attributor(CaptumCall, ABC):
     """Explains a batch of images; drops into whatever takes a Captum explainer.
 
     Args:
@@ -78,9 +79,10 @@ class Attributor(ABC):
         """
         return True
 
-    def has_convergence_delta(self) -> bool:
-        """Return True: every method reports its completeness gap."""
-        return True
+    @property
+    def forward_func(self) -> nn.Module:
+        """The classifier, by the name under which Captum's wrappers look for it."""
+        return self.score.classifier
 
     @overload
     def attribute(
@@ -106,6 +108,7 @@ class Attributor(ABC):
         **options: Tensor,
     ) -> tuple[Tensor, Tensor]: ...
 
+    @takes_tuples
     def attribute(
         self,
         inputs: Tensor,
@@ -119,7 +122,7 @@ class Attributor(ABC):
         """Return attributions shaped like `inputs`, and the completeness gap `(B,)` where it is asked for.
 
         Args:
-            inputs: `(B, C, H, W)` in [0, 1].
+            inputs: `(B, C, H, W)` in [0, 1]; `clamped()` takes pixels outside, too.
             baselines: `(B, C, H, W)` or `(1, C, H, W)`, or one pixel value; the method's own baseline otherwise.
             target: `(B,)` classes or one class; the predicted classes otherwise.
             return_convergence_delta: also return the gap, sum of attributions minus `F(x) - F(x')`, where `x'` is
@@ -129,8 +132,31 @@ class Attributor(ABC):
         """
         makes = inspect.signature(type(self)).parameters
         check_options(options, inspect.signature(self.explain).parameters, self.name, makes)
-        integral = self.explain(inputs, baselines, target, indices, **options)
+        integral = self.explain(self._inside(inputs), baselines, target, indices, **options)
         return (integral.attribution, integral.gap) if return_convergence_delta else integral.attribution
+
+    def compute_convergence_delta(
+        self,
+        attributions: Tensor,
+        start_point: Tensor | float | None,
+        end_point: Tensor,
+        target: Tensor | int | None = None,
+    ) -> Tensor:
+        """Return the sum of any attributions minus the change of the score from start to end, `(B,)`.
+
+        Args:
+            attributions: `(B, C, H, W)`, made by whatever method.
+            start_point: a baseline as `attribute` takes it; black where none is given.
+            end_point: the images.
+            target: the classes, as in `attribute`.
+        """
+        images, attributions = self._inside(alone(end_point)), alone(attributions)
+        check_images(images, "end_point")
+        check_like(attributions, images, "attributions")
+        targets = self._targets(images, target)
+        start = _given(images, 0.0 if start_point is None else alone(start_point))
+        change = self.score.score(images, targets) - self.score.score(start, targets)
+        return attributions.flatten(1).sum(1) - change
 
     def explain(
         self,
@@ -153,12 +179,7 @@ class Attributor(ABC):
     def _explain_all(
         self, images: Tensor, baselines: Tensor | float | None, target: Tensor | int | None, indices: Tensor | None
     ) -> Integral:
-        if target is None:
-            targets = self.score.logits(images).argmax(1)
-        else:
-            targets = torch.as_tensor(target, device=images.device)
-            targets = targets.expand(len(images)) if targets.ndim == 0 else targets
-        targets = check_targets(targets, len(images))
+        targets = self._targets(images, target)
         indices = torch.arange(len(images)) if indices is None else indices
         check_indices(indices, len(images))
         streams = Streams(self.seed, indices)
@@ -177,18 +198,21 @@ class Attributor(ABC):
         attribution[bad], gap[bad], mass[bad] = torch.nan, torch.nan, torch.nan
         return Integral(attribution, gap, mass)
 
+    def _inside(self, images: Tensor) -> Tensor:
+        return images.clamp(0, 1) if self.is_clamped and isinstance(images, Tensor) else images
+
+    def _targets(self, images: Tensor, target: Tensor | int | None) -> Tensor:
+        if target is None:
+            return self.score.logits(images).argmax(1)
+        targets = torch.as_tensor(target, device=images.device)
+        return check_targets(targets.expand(len(images)) if targets.ndim == 0 else targets, len(images))
+
     def _references(self, images: Tensor, baselines: Tensor | float | None, streams: Streams) -> list[Tensor]:
         if not self.asks_baseline:
             return [images]
         if baselines is None:
             return self.baseline.references(images, streams)
-        if not isinstance(baselines, Tensor):
-            return Constant(check_number(baselines, "baselines")).references(images, streams)
-        given = baselines.to(images)
-        given = given.expand_as(images) if given.shape == (1, *images.shape[1:]) else given
-        check_like(given, images, "baselines")
-        check_pixel_range(given, "baselines")
-        return [given]
+        return [_given(images, baselines)]
 
     def _choices(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         """The integral with several attributions `(B, N, C, H, W)` of one sum, of which the best is judged later."""
@@ -246,3 +270,14 @@ class PathAttributor(Attributor):
         repeated = candidates(targets, self.n_paths)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         return combine(integral, self.aggregation, ExplainBatch(images, baselines, targets, self.score))
+
+
+def _given(images: Tensor, baselines: Tensor | float) -> Tensor:
+    """The baselines that a caller named, one for each image."""
+    if not isinstance(baselines, Tensor):
+        return torch.full_like(images, Constant(check_number(baselines, "baselines")).value)
+    given = baselines.to(images)
+    given = given.expand_as(images) if given.shape == (1, *images.shape[1:]) else given
+    check_like(given, images, "baselines")
+    check_pixel_range(given, "baselines")
+    return given

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
+from diffig.attribution.held import like_images
+from diffig.captum import CaptumCall, alone, takes_tuples
 from diffig.checks import check_at_least, check_options
 from diffig.config import options_of
 from diffig.integration.integrate import Integral
@@ -21,7 +23,7 @@ from diffig.notebook.subject import Subject
 from diffig.scores import Cost, Objective, ScoreFunction
 
 
-class Explainer:
+class Explainer(CaptumCall):
     """A method with its model; `attribute` explains images in whatever form they are held.
 
     Args:
@@ -71,6 +73,16 @@ class Explainer:
         """The method's name in results."""
         return self.attributor.name
 
+    @property
+    def multiplies_by_inputs(self) -> bool:
+        """Whether attributions are contributions to the score, see `Attributor`."""
+        return self.attributor.multiplies_by_inputs
+
+    @property
+    def forward_func(self) -> nn.Module:
+        """The model with its preprocessing, by the name under which Captum's wrappers look for it."""
+        return self.subject.classifier
+
     @overload
     def attribute(
         self,
@@ -97,6 +109,7 @@ class Explainer:
         **options: Tensor,
     ) -> tuple[Tensor, Tensor]: ...
 
+    @takes_tuples
     def attribute(
         self,
         inputs: Any,
@@ -123,7 +136,7 @@ class Explainer:
         check_captum(options, self.name)
         makes = {*inspect.signature(Explainer).parameters, *self.recipe.options}
         check_options(options, inspect.signature(self.attributor.explain).parameters, self.name, makes)
-        given = self.subject.read(inputs)
+        given = self.subject.read(inputs, self.is_clamped)
         if isinstance(baselines, str) and baselines in options_of("baseline"):
             raise ValueError(
                 f"baselines={baselines!r}: a named baseline belongs where the method is made, baseline={baselines!r}"
@@ -135,6 +148,30 @@ class Explainer:
             integral = self._explain(method, given.batch, baselines, target, indices, options)
         attribution = given.restored(integral.attribution)
         return (attribution, integral.gap) if return_convergence_delta else attribution
+
+    def compute_convergence_delta(
+        self, attributions: Any, start_point: Any, end_point: Any, target: Any = None
+    ) -> Tensor:
+        """Return the sum of any attributions minus the change of the score from start to end, `(B,)`.
+
+        Args:
+            attributions: of any layout, made by whatever method.
+            start_point: a baseline as `attribute` takes it; black where none is given.
+            end_point: the images, of any kind that `attribute` takes.
+            target: the classes, as in `attribute`.
+        """
+        images = self.subject.read(alone(end_point), self.is_clamped).batch
+        start = 0.0 if start_point is None else alone(start_point)
+        if not isinstance(start, int | float):
+            start = self.subject.read(start).batch.expand_as(images)
+        maps, gap = like_images(alone(attributions), images, "attributions"), images.new_zeros(len(images))
+        with self.subject.lock:
+            method = self.method(images)
+            for part in self.subject.parts(self.subject.targets(target, images)):
+                method.score = self.subject.score(method.score.objective, part.classifier)
+                given = maps[part.rows], _rows(start, part.rows, images), images[part.rows]
+                gap[part.rows] = method.compute_convergence_delta(*given, part.targets)
+        return gap
 
     def picture(self, image: Any) -> Tensor:
         """Return the image as it is explained, a tensor in [0, 1] of the layout that its map has."""

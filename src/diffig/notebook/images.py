@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffig.checks import noise_advice
 from diffig.conversion import is_integer, kind_of, white_of
 from diffig.data.pictures import as_shown, read_picture
 from diffig.notebook.framing import AS_IT_IS, Framing
@@ -29,19 +30,20 @@ class Given(NamedTuple):
         return self.restored(self.batch[:1]).ndim < 4
 
 
-def read_images(image: Any, framing: Framing = AS_IT_IS, channels: int = 3) -> Given:
+def read_images(image: Any, framing: Framing = AS_IT_IS, channels: int = 3, clamped: bool = False) -> Given:
     """Return images of any kind as a batch.
 
     Args:
         image: a tensor, an array, an image of Pillow, the path of a file, or a list of equal ones.
         framing: of files and Pillow's images; tensors and arrays are taken as they are.
         channels: that the model takes; 1 makes files and Pillow's images grey.
+        clamped: take pixels outside [0, 1] for the nearest inside.
 
     Raises:
         TypeError, ValueError: it is no image, or its values are not pixels.
     """
     if isinstance(image, list | tuple) and image:
-        each = [read_images(one, framing, channels).batch for one in image]
+        each = [read_images(one, framing, channels, clamped).batch for one in image]
         if len({one.shape[1:] for one in each}) > 1:
             raise ValueError(f"the images have different sizes, {[tuple(one.shape) for one in each]}; give them singly")
         return Given(torch.cat(each), lambda maps: maps)
@@ -54,6 +56,7 @@ def read_images(image: Any, framing: Framing = AS_IT_IS, channels: int = 3) -> G
     if pixels.ndim not in (2, 3, 4) or not pixels.numel():
         raise ValueError(f"image has shape {tuple(pixels.shape)}; give {KINDS}")
     pixels = pixels.float() / (255 if is_integer(pixels) else 1)
+    pixels = pixels.clamp(0, 1) if clamped else pixels
     place = pixels.device
     if pixels.ndim == 2:
         return Given(_checked(pixels[None, None]), lambda maps: maps[0, 0].to(place))
@@ -92,6 +95,7 @@ def _checked(images: Tensor) -> Tensor:
             advice = (
                 "it looks normalised already; give pixels in [0, 1] and let the model normalise them, with preprocess= "
                 "the transform, torchvision's weights or the image processor that did it"
+                f"{noise_advice(low, high)}"
             )
         raise ValueError(f"the image lies in [{low:.4g}, {high:.4g}], and pixels must lie in [0, 1]: {advice}")
     return images

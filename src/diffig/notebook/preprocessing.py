@@ -34,7 +34,7 @@ class Preprocessing(NamedTuple):
     categories: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        if self.mean == (0.0,) and self.std == (1.0,):
+        if not any(self.mean) and {*self.std} == {1.0}:
             return "pixels as they are"
         mean, std = (", ".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
         return f"mean ({mean}), std ({std})"

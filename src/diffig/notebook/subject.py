@@ -56,9 +56,9 @@ class Subject:
         """The model is explained by one thread at a time: its modes and hooks change meanwhile."""
         return _BORROWED.setdefault(self.classifier.net, threading.RLock())
 
-    def read(self, image: Any) -> Given:
-        """Return images of any kind as a batch where the model is."""
-        given = read_images(image, self.preprocessing.framing, self.channels)
+    def read(self, image: Any, clamped: bool = False) -> Given:
+        """Return images of any kind as a batch where the model is, see `read_images`."""
+        given = read_images(image, self.preprocessing.framing, self.channels, clamped)
         return given._replace(batch=given.batch.to(self.classifier.device))
 
     def look_at(self, images: Tensor) -> int:
