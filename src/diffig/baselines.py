@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffig.checks import check_at_least
+from diffig.checks import check_at_least, check_like, check_number, check_pixel_range
 from diffig.randomness import Streams
 
 __all__ = ["Average", "Baseline", "Blur", "Constant", "Dataset", "Gaussian", "Mean", "Uniform"]
@@ -169,3 +169,19 @@ class Average(Baseline):
     def references(self, images: Tensor, streams: Streams) -> list[Tensor]:
         """Return the references of all parts, in order."""
         return [reference for part in self.baselines for reference in part.references(images, streams)]
+
+
+def named_references(images: Tensor, given: Tensor | float) -> Tensor:
+    """Return the baselines `(B, C, H, W)` that a caller named for these images.
+
+    Args:
+        images: `(B, C, H, W)`.
+        given: one baseline for each image or one for all, or one pixel value.
+    """
+    if not isinstance(given, Tensor):
+        return torch.full_like(images, Constant(check_number(given, "baselines")).value)
+    given = given.to(images)
+    given = given.expand_as(images) if given.shape == (1, *images.shape[1:]) else given
+    check_like(given, images, "baselines")
+    check_pixel_range(given, "baselines")
+    return given

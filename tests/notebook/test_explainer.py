@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,6 +140,9 @@ def test_every_kind_of_image_gets_its_map_in_its_own_layout(tmp_path: Path) -> N
         images[0].double(),
     ):
         torch.testing.assert_close(explain.attribute(image, target=1), expected[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(explain.attribute(np.asarray(picture), target=1), expected[0].permute(1, 2, 0))
     for image in (one.numpy(), one.numpy().astype(np.float32) / 255):
         torch.testing.assert_close(explain.attribute(image, target=1), expected[0].permute(1, 2, 0))
     both = images.permute(0, 2, 3, 1).numpy()
@@ -278,6 +282,7 @@ def test_a_repr_says_what_will_happen() -> None:
 ERRORS = {
     "no method": (lambda: diffig.explainer("gigg", SoftplusNet()), "choose one of .*gig, grad_cam"),
     "no preset": (lambda: diffig.DiffIG(SoftplusNet(), "quick"), "preset='quick' is unknown; choose one of"),
+    "weights for a preset": (lambda: diffig.DiffIG(SoftplusNet(), torch.nn.Identity()), "as preprocess="),
     "no option": (lambda: ig(SoftplusNet(), stepz=3), "ig takes no 'stepz'; did you mean steps"),
     "no module": (lambda: ig(lambda images: images), "must be a torch.nn.Module"),
     "no preprocessing": (lambda: ig(SoftplusNet(), 3), "preprocess is a int without mean and std"),

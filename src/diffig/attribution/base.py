@@ -10,7 +10,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from diffig.baselines import Baseline, Constant
+from diffig.baselines import Baseline, Constant, named_references
 from diffig.captum import CaptumCall, alone, takes_tuples
 from diffig.checks import (
     check_at_least,
@@ -18,7 +18,6 @@ from diffig.checks import (
     check_images,
     check_indices,
     check_like,
-    check_number,
     check_options,
     check_pixel_range,
     check_targets,
@@ -154,7 +153,7 @@ class Attributor(CaptumCall, ABC):
         check_images(images, "end_point")
         check_like(attributions, images, "attributions")
         targets = self._targets(images, target)
-        start = _given(images, 0.0 if start_point is None else alone(start_point))
+        start = named_references(images, 0.0 if start_point is None else alone(start_point))
         change = self.score.score(images, targets) - self.score.score(start, targets)
         return attributions.flatten(1).sum(1) - change
 
@@ -212,7 +211,7 @@ class Attributor(CaptumCall, ABC):
             return [images]
         if baselines is None:
             return self.baseline.references(images, streams)
-        return [_given(images, baselines)]
+        return [named_references(images, baselines)]
 
     def _choices(self, images: Tensor, baselines: Tensor, targets: Tensor, streams: Streams) -> Integral:
         """The integral with several attributions `(B, N, C, H, W)` of one sum, of which the best is judged later."""
@@ -270,14 +269,3 @@ class PathAttributor(Attributor):
         repeated = candidates(targets, self.n_paths)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
         return combine(integral, self.aggregation, ExplainBatch(images, baselines, targets, self.score))
-
-
-def _given(images: Tensor, baselines: Tensor | float) -> Tensor:
-    """The baselines that a caller named, one for each image."""
-    if not isinstance(baselines, Tensor):
-        return torch.full_like(images, Constant(check_number(baselines, "baselines")).value)
-    given = baselines.to(images)
-    given = given.expand_as(images) if given.shape == (1, *images.shape[1:]) else given
-    check_like(given, images, "baselines")
-    check_pixel_range(given, "baselines")
-    return given

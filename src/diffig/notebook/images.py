@@ -52,7 +52,9 @@ def read_images(image: Any, framing: Framing = AS_IT_IS, channels: int = 3, clam
     if not isinstance(image, Tensor | np.ndarray):
         found = "an empty list" if isinstance(image, list | tuple) else kind_of(image)
         raise TypeError(f"image is {found}; give {KINDS}")
-    pixels = torch.as_tensor(np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image).detach()
+    if isinstance(image, np.ndarray):  # of which those of Pillow may not be written to
+        image = np.array(image, order="C")
+    pixels = torch.as_tensor(image).detach()
     if pixels.ndim not in (2, 3, 4) or not pixels.numel():
         raise ValueError(f"image has shape {tuple(pixels.shape)}; give {KINDS}")
     pixels = pixels.float() / (255 if is_integer(pixels) else 1)

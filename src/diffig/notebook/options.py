@@ -56,11 +56,13 @@ def recipe_of(method: str, preset: Preset | None, options: Mapping[str, Any]) ->
             (`guidance={"absolute_mass": 0.2}`), an object is used as it is (`credit=Agreeing(p=2)`).
 
     Raises:
-        ValueError: an unknown method, preset or option.
+        TypeError, ValueError: an unknown method, preset or option.
     """
     if method not in options_of("method"):
         raise ValueError(f"{method!r} is no method; choose one of {', '.join(options_of('method'))}")
     if preset is not None:
+        if not isinstance(preset, str):
+            raise TypeError(f"preset is a {type(preset).__name__}; give what is done to pixels as preprocess=")
         check_choice(preset, Preset, "preset")
     start = f"method={method}" if preset is None else f"preset={preset}"
     known = _keys(start)
