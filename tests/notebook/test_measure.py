@@ -114,3 +114,8 @@ def test_mistakes_are_told(suite: MetricSuite) -> None:
         diffig.evaluate(net, images, images, 1, "all")
     with pytest.raises(ValueError, match="attributions 'given' have shape"):
         diffig.evaluate(net, images, images[..., :5], 1, suite)
+    with pytest.raises(ValueError, match="no attributions to judge"):
+        diffig.evaluate(net, images, {}, 1, suite)
+    for no_map in ("maps.npz", None, {"ig": images}):
+        with pytest.raises(TypeError, match=r"attributions 'mine' are a .*; give a tensor or array"):
+            diffig.evaluate(net, images, {"mine": no_map}, 1, suite)

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback
 
 from diffig.config import compose
 from diffig.training.checkpoints import Checkpoints
+from diffig.training.ema import EMA
 from diffig.training.run import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -247,6 +248,12 @@ def test_the_last_checkpoint_is_the_last_also_where_validation_is_worse(parts, t
 def test_checkpoints_refuse_nonsense(tmp_path):
     with pytest.raises(ValueError, match=r"minutes=-1 must be 0 or more; null"):
         Checkpoints(tmp_path, minutes=-1)
+
+
+@pytest.mark.parametrize("device", ["", "gpu"])
+def test_averages_of_weights_refuse_a_device_that_is_none(device):
+    with pytest.raises(ValueError, match=f"device='{device}' is no device; give cpu, cuda"):
+        EMA(device=device)
 
 
 def test_the_curve_outlives_a_kill_at_the_start_of_the_next_run(tmp_path):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffig.attribution.base import Attributor
 from diffig.baselines import Baseline
+from diffig.conversion import kind_of
 from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
@@ -56,9 +57,14 @@ def like_images(given: Any, images: Tensor, name: str) -> Tensor:
     """Return attributions as `(B, C, H, W)`; a map without channels is shared among them.
 
     Raises:
-        ValueError: they do not fit the images.
+        TypeError, ValueError: they are no numbers, or do not fit the images.
     """
-    maps = torch.as_tensor(given).detach().float()
+    try:
+        maps = torch.as_tensor(given).detach().float()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"attributions {name!r} are {kind_of(given)}; give a tensor or array, or an explainer"
+        ) from None
     if len(images) == 1 and maps.ndim < 4 and len(maps) != 1:  # one image without its batch dimension
         maps = maps[None]
     if maps.shape == (len(images), *images.shape[2:]):

@@ -72,6 +72,8 @@ def evaluate(
     classes = subject.targets(targets, batch)
     keys = torch.arange(len(batch)) if indices is None else indices
     named = attributions if isinstance(attributions, Mapping) else {_name(attributions): attributions}
+    if not named:
+        raise ValueError("there are no attributions to judge; give {name: attributions}")
     suite, rows = suite_of(metrics), []
     folders = method_folders(named, Path(output)) if output is not None else {}
     for name, given in named.items():

@@ -23,7 +23,10 @@ class EMA(WeightAveraging):
             keep = min(decay, (1 + int(count)) / (10 + int(count)))
             return keep * ema + (1 - keep) * current
 
-        super().__init__(device=device or None, use_buffers=False, avg_fn=average)
+        try:
+            super().__init__(device=device, use_buffers=False, avg_fn=average)
+        except RuntimeError:
+            raise ValueError(f"device={device!r} is no device; give cpu, cuda or cuda:0, or null") from None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the average into the module also where a resumed training has no step left, and so no end of its own."""
