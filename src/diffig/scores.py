@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, get_args
 
 import torch
@@ -75,6 +75,7 @@ class ScoreFunction:
         self.is_fitted = chunk_size is not None
         self.chunk_size = MOST if chunk_size is None else int(chunk_size)
         self.cost = Cost()
+        self.heard: Callable[[int], None] | None = None  # is told how many images went through, as they do
 
     def settled(self, own: Objective) -> ScoreFunction:
         """Return a score of the objective `own` where none was named, and this score where one was."""
@@ -88,6 +89,7 @@ class ScoreFunction:
         """Return a score of the same kind with a bill of its own, of another classifier where one is given."""
         score = ScoreFunction(classifier or self.classifier, self.objective)
         score.is_open, score.is_fitted, score.chunk_size = self.is_open, self.is_fitted, self.chunk_size
+        score.heard = self.heard
         return score
 
     def fit(self, images: Tensor) -> None:
@@ -105,6 +107,8 @@ class ScoreFunction:
         """
         with for_the_classifier(images) as given:
             logits: Tensor = self.classifier(given.clone(memory_format=torch.contiguous_format))
+        if self.heard is not None:
+            self.heard(len(images))
         if logits.ndim == 2 and logits.shape[1] == 1:
             warnings.warn(SINGLE_LOGIT, stacklevel=2)
             logits = nn.functional.pad(logits, (0, 1))

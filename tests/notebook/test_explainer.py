@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -267,7 +268,23 @@ def test_a_bar_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     images = photos(3)
     shown = ig(SoftplusNet(), progress=True, batch_size=1).attribute(images, target=1)
     torch.testing.assert_close(shown, ig(SoftplusNet()).attribute(images, target=1))
-    assert "ig" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "ig" in said
+    assert "3 of 3 images" in said
+
+
+def test_a_bar_comes_to_whoever_waits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also on one image; on short calls and where nobody watches there is none."""
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    for patience, images, shown in ((100.0, 3, False), (0.0, 1, True)):
+        monkeypatch.setattr("diffig.notebook.progress.PATIENCE", patience)
+        ig(SoftplusNet(), batch_size=1).attribute(photos(images), target=1)
+        said = capsys.readouterr().err
+        assert ("1 of 1 images, 10 through the model" in said) == shown
+        assert bool(said) == shown
+    monkeypatch.delitem(sys.modules, "ipykernel")
+    ig(SoftplusNet()).attribute(photos(1), target=1)
+    assert not capsys.readouterr().err
 
 
 def test_a_repr_says_what_will_happen() -> None:

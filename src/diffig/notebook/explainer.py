@@ -18,7 +18,7 @@ from diffig.config import options_of
 from diffig.integration.integrate import Integral
 from diffig.notebook.estimate import Estimate, estimated
 from diffig.notebook.options import Preset, check_captum, recipe_of
-from diffig.notebook.progress import tracked
+from diffig.notebook.progress import Bar
 from diffig.notebook.subject import Subject
 from diffig.scores import Cost, Objective, ScoreFunction
 
@@ -38,7 +38,7 @@ class Explainer(CaptumCall):
         chunk_size: the largest number of images in one call of the model; memory follows it. As many as there is room
             for where none is given.
         batch_size: images that are explained together; results do not depend on it.
-        progress: show a bar; `auto` where somebody watches and there is more than one batch.
+        progress: show a bar; `auto` where somebody watches, on calls of more than a few seconds.
         preset: of DiffIG, `fast`, `default` or `best`.
         options: of the method, as in its file in `conf/method`, see `recipe_of`.
     """
@@ -226,12 +226,15 @@ class Explainer(CaptumCall):
         indices = torch.arange(len(images)) if indices is None else indices.cpu()
         parts = list(self.subject.parts(self.subject.targets(target, images)))
         results = []
-        for part in tracked(parts, self.name, self.progress):
-            method.score = self.subject.score(method.score.objective, part.classifier)
-            some = {key: _rows(value, part.rows, images) for key, value in options.items()}
-            start = _rows(baselines, part.rows, images)
-            results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))
-            self.cost += method.score.cost
+        with Bar(self.name, len(images), self.progress) as bar:
+            for part in parts:
+                method.score = self.subject.score(method.score.objective, part.classifier)
+                method.score.heard = bar.heard
+                some = {key: _rows(value, part.rows, images) for key, value in options.items()}
+                start = _rows(baselines, part.rows, images)
+                results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))
+                self.cost += method.score.cost
+                bar.advance(len(part.rows))
         back = torch.cat([part.rows for part in parts]).argsort()
         return Integral(*(torch.cat(values)[back] for values in zip(*results, strict=True)))
 
