@@ -33,7 +33,13 @@ def check_logits(output: object, batch: int) -> None:
             f"logits, such as net(images)[{key!r}]"
         )
     shape = tuple(output.shape)
-    if output.ndim == 2 and shape[0] == batch:
+    if output.ndim == 2 and shape[0] == batch and shape[1]:
+        if not output.is_floating_point() or output.layout != torch.strided:
+            kind = output.dtype if output.layout == torch.strided else output.layout
+            raise TypeError(
+                f"the classifier returned {kind}; {NEEDED}, floating and dense: wrap it in a module whose forward "
+                "returns what it had before it rounded, chose or packed them"
+            )
         return
     advice = "wrap it in a module whose forward returns them"
     if shape == (batch,):
@@ -77,6 +83,16 @@ def watched(classifier: nn.Module) -> Iterator[None]:
 
 def _advice(said: str, classifier: nn.Module, given: list[Tensor]) -> str | None:
     """What to do about an error of torch; None where it is of another kind."""
+    if "use_reentrant" in said or "torch.utils.checkpoint" in said:
+        return (
+            "the classifier computes parts of itself again on the way back (torch.utils.checkpoint), which hides them; "
+            "switch that off: it saves memory in training alone, and chunks save it here"
+        )
+    if "does not require grad" in said or "Inference tensors do not track" in said:
+        return (
+            "the classifier's logits have no gradient towards the images: somewhere it leaves autograd, by "
+            "torch.no_grad, inference_mode, detach(), .data, NumPy or rounding; take that out of its forward"
+        )
     held = list(chain(classifier.parameters(), classifier.buffers()))
     if "nference tensor" in said and any(tensor.is_inference() for tensor in held):
         return (

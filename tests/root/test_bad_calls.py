@@ -13,8 +13,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from diffig.attribution import LRP, GradCAM, IntegratedGradients, RandomAttribution, StickBreakingIntegration
+from diffig.attribution import (
+    LRP,
+    FullGrad,
+    GradCAM,
+    GuidedBackprop,
+    IntegratedGradients,
+    RandomAttribution,
+    StickBreakingIntegration,
+)
 from diffig.baselines import Blur
 from diffig.calls import check_logits
 from diffig.checks import check_images, check_pixel_range, check_targets
@@ -60,6 +69,11 @@ class Wrapped(nn.Module):
         (lambda z: z[:, :, None, None], ValueError, "shape (4, 5, 1, 1)", "nn.Sequential(net, torch.nn.Flatten())"),
         (lambda z: z[:, :, None].expand(-1, -1, 2), ValueError, "shape (4, 5, 2)", "whose forward returns them"),
         (lambda z: z[:2], ValueError, "shape (2, 5)", "whose forward returns them"),
+        (lambda z: z[:, :0], ValueError, "shape (4, 0)", "whose forward returns them"),
+        (lambda z: z.long(), TypeError, "torch.int64", "before it rounded, chose or packed them"),
+        (lambda z: z > 0, TypeError, "torch.bool", "before it rounded, chose or packed them"),
+        (lambda z: z.to(torch.complex64), TypeError, "torch.complex64", "before it rounded, chose or packed them"),
+        (lambda z: z.to_sparse(), TypeError, "torch.sparse_coo", "before it rounded, chose or packed them"),
     ],
 )
 @pytest.mark.parametrize("target", [None, 0])
@@ -75,6 +89,38 @@ def test_outputs_that_are_no_logits(net, form, error, what, how, target) -> None
             method.attribute(IMAGES, target=target)
     assert not model._forward_hooks
     assert not model._forward_pre_hooks
+
+
+@pytest.mark.parametrize(
+    ("compute", "says"),
+    [
+        (lambda net, x: net(x).detach(), "no gradient towards the images"),
+        (lambda net, x: torch.no_grad()(net)(x), "no gradient towards the images"),
+        (lambda net, x: torch.inference_mode()(net)(x), "no gradient towards the images"),
+        (lambda net, x: net(torch.from_numpy(x.detach().numpy())), "no gradient towards the images"),
+        (lambda net, x: nn.functional.one_hot(net(x).argmax(1), 5).float(), "no gradient towards the images"),
+        (lambda net, x: checkpoint(net, x, use_reentrant=True), "switch that off"),
+    ],
+)
+@pytest.mark.parametrize("make", [IntegratedGradients, StickBreakingIntegration, LRP, FullGrad, GuidedBackprop])
+def test_a_classifier_that_leaves_autograd_is_told_so(net, compute, says, make) -> None:
+    model = nn.Module()
+    model.net, model.forward = net, lambda x: compute(net, x)
+    with pytest.raises((TypeError, ValueError), match=f"{says}|cannot see how part of this classifier"):
+        make(ScoreFunction(model, "logit")).attribute(IMAGES, target=0)
+
+
+@pytest.mark.parametrize("make", [LRP, GuidedBackprop])
+def test_what_is_computed_again_on_the_way_back_hides_from_methods_that_look_inside(make) -> None:
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    net, model = nn.Sequential(*layers), nn.Module()
+    model.net, model.forward = net, lambda x: checkpoint(net, x, use_reentrant=False)
+    plain, again = (
+        IntegratedGradients(ScoreFunction(one), steps=2).attribute(IMAGES, target=0) for one in (net, model)
+    )
+    torch.testing.assert_close(again, plain)
+    with pytest.raises(TypeError, match="switch that off"):
+        make(ScoreFunction(model, "logit")).attribute(IMAGES, target=0)
 
 
 def test_methods_that_look_inside_say_it_too(net) -> None:
