@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, prune
 
-from diffig.attribution import LRP, DeepTaylor
+from diffig.attribution import LRP, DeepTaylor, FullGrad
 from diffig.classifiers import cifar_resnet
 from diffig.scores import ScoreFunction
 from oracle.models import pictures
@@ -69,6 +71,41 @@ def norm(net, x):
     return functional.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
 
 
+def by_hand(net, x):
+    layer = net.norm
+    mean, spread, factor, shift = (
+        value[:, None, None]
+        for value in (layer.running_mean, (layer.running_var + layer.eps).sqrt(), layer.weight, layer.bias)
+    )
+    return (x - mean) / spread * factor + shift
+
+
+def by_hand_in_place(net, x):
+    layer = net.norm
+    scale = (layer.weight * (layer.running_var + layer.eps).rsqrt())[None, :, None, None]
+    return x.mul_(scale).add_(layer.bias[:, None, None]).sub_(layer.running_mean[:, None, None] * scale)
+
+
+def frozen_norm(net, x):
+    layer = torchvision.ops.FrozenBatchNorm2d(6, eps=net.norm.eps)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        setattr(layer, name, getattr(net.norm, name).detach())
+    return layer(x)
+
+
+def torchs_norm(net, x):
+    layer = net.norm
+    numbers = layer.weight, layer.bias, layer.running_mean, layer.running_var
+    return torch.batch_norm(x, *numbers, False, 0.1, layer.eps, False)
+
+
+def filled_in(net, x):
+    pooled = net.pool(x)
+    found = torch.zeros_like(pooled)
+    found[:] = pooled
+    return found
+
+
 FUNCTIONS = {
     "conv2d": {"conv": lambda net, x: functional.conv2d(x, net.conv.weight, net.conv.bias, 2, 1)},
     "conv2d by name": {
@@ -77,6 +114,13 @@ FUNCTIONS = {
         )
     },
     "batch_norm": {"norm": norm},
+    "batch norm of torch": {"norm": torchs_norm},
+    "batch norm by hand": {"norm": by_hand},
+    "batch norm by hand, in place": {"norm": by_hand_in_place},
+    "frozen batch norm": {"norm": frozen_norm},
+    "b - (-x @ W.T)": {"first": lambda net, x: net.first.bias - -(x @ net.first.weight.T)},
+    "-(3 - y) + 3": {"first": lambda net, x: -(3 - net.first(x)) + 3},
+    "y[:] = x": {"pool": filled_in},
     "linear": {"first": lambda net, x: functional.linear(x, net.first.weight, net.first.bias)},
     "x @ W.T + b": {"first": lambda net, x: x @ net.first.weight.T + net.first.bias},
     "x @ W.T; += b": {"head": lambda net, x: (x @ net.head.weight.T).add_(net.head.bias)},
@@ -100,6 +144,36 @@ FUNCTIONS = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_is_as_good_as_its_module(name, method):
     close(explained(method, Modules(**FUNCTIONS[name])), explained(method, Modules()))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(written for name, written in FUNCTIONS.items() if name != "(W @ x.T).T"),
+        {"head": lambda net, x: torch.add(x @ net.head.weight.T, other=net.head.bias)},
+        {"head": lambda net, x: torch.add(x @ net.head.weight.T, net.head.bias / 2, alpha=2)},
+        {"head": lambda net, x: -torch.rsub(x @ net.head.weight.T, -net.head.bias)},
+    ],
+)
+def test_fullgrads_terms_sum_to_the_logit_however_biases_are_written(written):
+    net, (images, _) = Modules(**written), pictures(2)
+    found = FullGrad(ScoreFunction(net, "logit")).decompose(images, TARGETS)
+    total = sum(term.flatten(1).sum(1) for term in (found[0], *found[1]))
+    torch.testing.assert_close(total, net(images).gather(1, TARGETS[:, None])[:, 0], rtol=1e-10, atol=0)
+
+
+def test_what_fullgrads_terms_leave_out_is_said():
+    method = lambda net: FullGrad(ScoreFunction(net, "probability"))  # noqa: E731
+    images, _ = pictures(2)
+    with pytest.warns(UserWarning, match="leave out more than 10% of an image's logit: this classifier is not linear"):
+        method(Modules(act=lambda net, x: x.square())).attribute(images, target=TARGETS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        method(Modules()).attribute(images, target=TARGETS)
+    with pytest.raises(ValueError, match="calls batch_norm by the batch's own statistics"):
+        method(Modules(norm=lambda net, x: REFUSED["statistics"](x))).attribute(images, target=TARGETS)
+    with pytest.raises(ValueError, match="where the batch is the first dimension"):
+        method(Modules(**FUNCTIONS["(W @ x.T).T"])).attribute(images, target=TARGETS)
 
 
 ACTIVATIONS = {
@@ -197,6 +271,7 @@ REFUSED = {
     "rdiv": lambda x: 1 / (1 + x),
     "std": lambda x: x / x.std(),
     "matmul": lambda x: x @ x,
+    "mul that spreads": lambda x: (x[:, None] * torch.ones(6, 6, 1, 1)).sum(2),
 }
 
 

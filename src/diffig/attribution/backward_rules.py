@@ -121,6 +121,25 @@ def cuts_at_zero(name: str, args: Any, kwargs: Any) -> bool:
     return isinstance(low, int | float) and low == 0 and (hardtanh or high is None)
 
 
+def scale_and_shift(function: Callable[..., Tensor], args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
+    """Return what a batch norm multiplies by and adds, both `(K,)`; `None` for one by the batch's own statistics.
+
+    Args:
+        function: `torch.nn.functional.batch_norm`, or torch's own, which takes the same in another order.
+        args: of the call.
+        kwargs: of the call.
+    """
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
+    if function is torch.batch_norm:
+        names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
+    given = {"eps": 1e-5, **dict(zip(names, args, strict=False)), **kwargs}
+    mean, variance, weight, bias = (given.get(name) for name in ("running_mean", "running_var", "weight", "bias"))
+    if given.get("training") or mean is None or variance is None:
+        return None
+    scale = (variance + given["eps"]).rsqrt() * (1 if weight is None else weight)
+    return scale, (0 if bias is None else bias) - mean * scale
+
+
 def back_signal(
     score: ScoreFunction, images: Tensor, targets: Tensor, rule: Rule, method: str
 ) -> tuple[Tensor, Tensor]:

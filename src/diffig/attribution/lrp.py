@@ -48,10 +48,10 @@ class LRP(Attributor):
 
     It starts at the target's logit with the score as its value (for the margin: the target's logit there, and minus the
     other's at the other). There is no path and no baseline: the gap is the sum of relevance minus `F(x)`, which is what
-    biases and `epsilon` have absorbed. A batch norm counts as part of the layer that feeds it, others hand relevance on
-    as it is, as normalisation by constants does; sums of branches share theirs in proportion. Rules go by what is
-    called, so that functions are as good as modules, and weights may be computed from others. It is done in the
-    precision of images and weights, also under autocast.
+    biases and `epsilon` have absorbed. Batch norms, and scaling and shifting by constants, count as part of the layer
+    that feeds them; without one, as in normalisation of the image, they hand relevance on as it is. Sums of branches
+    share theirs in proportion. Rules go by what is called, so that functions are as good as modules, and weights may be
+    computed from others. It is done in the precision of images and weights, also under autocast.
 
     Args:
         score, baseline, seed: as in `Attributor`; objective `logit`, `probability` or `margin`.

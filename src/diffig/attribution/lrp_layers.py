@@ -45,20 +45,27 @@ class Layer(nn.Module):
         output = self.function(inputs, self.weight)
         return output if self.bias is None else output + self.bias
 
-    def merged(self, scale: Tensor, shift: Tensor) -> Layer | None:
-        """Return the layer that also scales and shifts its channels `(K,)`; `None` where it has others, or none."""
-        if self.outputs is None or self.weight.shape[self.outputs] != len(scale):
-            return None
-        places = [1] * self.weight.ndim
-        places[self.outputs] = -1
-        channels = (-1, *(1,) * (self.weight.ndim - 2))
-        bias = shift.reshape(channels) if self.bias is None else self.bias * scale.reshape(channels)
-        bias = bias if self.bias is None else bias + shift.reshape(channels)
-        return Layer(self.kind, self.function, self.weight * scale.reshape(places), bias, self.outputs)
+    def merged(self, scale: Tensor | float, shift: Tensor | float, ndim: int) -> Layer | None:
+        """Return the layer that also scales and shifts its output; `None` where no weight can hold the scale.
 
-    def shifted(self, bias: Tensor) -> Layer:
-        """Return the layer with a bias."""
-        return Layer(self.kind, self.function, self.weight, bias, self.outputs)
+        Args:
+            scale: one number, or one for each channel in a shape that broadcasts.
+            shift: added afterwards, in a shape that broadcasts.
+            ndim: of the output, whose second dimension holds its channels.
+        """
+        scale, shift = (torch.as_tensor(value).to(self.weight) for value in (scale, shift))
+        weight, bias = self.weight * scale.flatten()[0], shift
+        if scale.numel() > 1:
+            if self.outputs is None or scale.ndim < ndim - 1 or scale.numel() != scale.shape[1 - ndim]:
+                return None
+            if scale.numel() != self.weight.shape[self.outputs]:
+                return None
+            places = [1] * self.weight.ndim
+            places[self.outputs] = -1
+            weight = self.weight * scale.reshape(places)
+        if self.bias is not None:
+            bias = self.bias * scale + shift
+        return Layer(self.kind, self.function, weight, bias, self.outputs)
 
 
 def layer_of(function: Callable[..., Tensor], args: Any, kwargs: Any) -> tuple[Layer, Tensor] | None:

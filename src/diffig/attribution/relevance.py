@@ -1,15 +1,16 @@
 """Relevance propagated backwards through a network, function call by function call, made by a module or not.
 
-Notation: `R_j` arrives at an output `y_j`. A layer with weights follows its rule. A sum of parts `y = sum_i w_i x_i`
-without parameters hands on `R_i = sum_j x_i w_ij R_j / y_j` (LRP-0, which conserves); an activation, and shifting and
-scaling by constants as normalisation does, hand on `R` as it is. What only moves or chooses values (slices, padding,
-concatenation, maxima) is its own gradient. There is no rule for anything else.
+Notation: `R_j` arrives at an output `y_j`. A layer with weights follows its rule; what scales and shifts its output by
+constants is part of it. A sum of parts `y = sum_i w_i x_i` without parameters hands on `R_i = sum_j x_i w_ij R_j / y_j`
+(LRP-0, which conserves); an activation, and constants where no layer stands before them, hand on `R` as it is. What
+only moves or chooses values (slices, padding, concatenation, maxima) is its own gradient. There is no rule for anything
+else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
@@ -17,7 +18,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from diffig.attribution.backward_rules import is_signal
+from diffig.attribution.backward_rules import is_signal, scale_and_shift
 from diffig.attribution.lrp_layers import Layer, layer_of
 from diffig.attribution.relevance_functions import Ruled, Shared, Unchanged
 from diffig.attribution.relevance_names import (
@@ -29,6 +30,7 @@ from diffig.attribution.relevance_names import (
     POOLS,
     QUOTIENTS,
     SUMS,
+    TURNED,
     WRITTEN,
 )
 
@@ -76,7 +78,8 @@ class Relevance(TorchFunctionMode):
         for value in given:
             self.check(value)
         output = self._follow(func, args, kwargs) if given else func(*args, **kwargs)
-        for value in tensors_in(output):
+        written = args[0] if getattr(func, "__name__", "") == "__setitem__" else None
+        for value in tensors_in((output, written)):
             if is_signal(value):
                 self.made.setdefault(value, None)
                 self.latest = value
@@ -99,7 +102,10 @@ class Relevance(TorchFunctionMode):
         signals = [is_signal(value) for value in args[:2]]
         if name in WRITTEN:
             first = args[0].clone() if all(signals) else args[0]  # what is shared out is what was there before
-            return args[0].copy_(self._follow(getattr(Tensor, WRITTEN[name]), (first, *args[1:]), kwargs))
+            value = self._follow(getattr(Tensor, WRITTEN[name]), (first, *args[1:]), kwargs)
+            made, written = self._maker(value), args[0].copy_(value)
+            self.made[written] = made and made._replace(version=written._version)
+            return written
         layer = layer_of(func, args, kwargs)
         if layer is not None:
             return self._layer(*layer, self.rule(layer[0], not self.met), lambda: func(*args, **kwargs))
@@ -111,8 +117,10 @@ class Relevance(TorchFunctionMode):
         if name in POOLS and signals[0]:
             epsilon = self.epsilon if name in AVERAGES else STABILISER
             return Shared.apply(lambda inputs: func(inputs, *args[1:], **kwargs), self.positive, epsilon, args[0])
-        if name == "batch_norm" and func is torch.nn.functional.batch_norm:
+        if name == "batch_norm":
             return self._batch_norm(func, args, kwargs)
+        if name in TURNED and (merged := self._merged(args[0], -1.0, 0.0)) is not None:
+            return self._layer(*merged, lambda: func(*args, **kwargs))
         if name.removesuffix("_") in ACTIVATIONS or name in ACTIVATIONS:
             if kwargs.get("inplace") or args[-1] is True or (name.endswith("_") and not name.endswith("__")):
                 with torch.no_grad():  # the signal stays the same node of the graph: relevance passes as it is
@@ -135,39 +143,55 @@ class Relevance(TorchFunctionMode):
         return made if made is not None and made.version == signal._version else None
 
     def _by_constant(self, func: Any, args: Any, kwargs: Any, place: int) -> Tensor:
-        """A sum, difference or product of a signal and a constant; a sum may be a layer's bias, added by hand."""
+        """A sum, difference or product of a signal and a constant: part of the layer that made the signal, if one did.
+
+        A product that makes the signal larger is a linear layer written by hand, whose rule nothing tells.
+        """
         signal, constant, name = args[place], args[1 - place], func.__name__
         if place == 1 and name in QUOTIENTS:
             self._refuse(name)
-        made = self._maker(signal) if name in SUMS and isinstance(constant, Tensor) and not kwargs else None
-        if made is not None and made.layer.bias is None and constant.ndim:
-            compute = lambda: func(*args)  # noqa: E731
-            return self._layer(made.layer.shifted(constant), made.inputs, made.rule, compute)
+        shape = constant.shape if isinstance(constant, Tensor) else ()
+        if name in FACTORS and torch.broadcast_shapes(signal.shape, shape) != signal.shape:
+            self._refuse(f"{name} that spreads values")
+        scale, shift = _affine(name, constant, place)
+        merged = None if kwargs else self._merged(signal, scale, shift)
+        if merged is not None:
+            return self._layer(*merged, lambda: func(*args))
         order = (lambda x: func(x, constant, **kwargs)) if place == 0 else (lambda x: func(constant, x, **kwargs))
         return Unchanged.apply(order, signal)
 
+    def _merged(self, signal: Tensor, scale: Any, shift: Any) -> tuple[Layer, Tensor, Any] | None:
+        """The layer that made a signal with what scales and shifts it, its input and its rule, if there is one."""
+        made = self._maker(signal)
+        layer = None if made is None else made.layer.merged(scale, shift, signal.ndim)
+        return None if made is None or layer is None else (layer, made.inputs, made.rule)
+
     def _batch_norm(self, func: Any, args: Any, kwargs: Any) -> Tensor:
         """A norm by constants: part of the layer it follows, and otherwise handed on as it is."""
-        names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-        given = {"weight": None, "bias": None, "eps": 1e-5, **dict(zip(names, args, strict=False)), **kwargs}
-        mean, variance = given["running_mean"], given["running_var"]
-        if given.get("training") or mean is None or variance is None:
+        known, signal = scale_and_shift(func, args, kwargs), args[0]
+        if known is None:
             self._refuse("batch_norm by the batch's own statistics")
-        signal = args[0]
-        scale = (variance + given["eps"]).rsqrt() * (1 if given["weight"] is None else given["weight"])
-        shift = (0 if given["bias"] is None else given["bias"]) - mean * scale
-        made = self._maker(signal)
-        merged = made.layer.merged(scale, shift) if made is not None and signal.ndim == made.layer.weight.ndim else None
-        if made is not None and merged is not None:
-            return self._layer(merged, made.inputs, made.rule, lambda: func(*args, **kwargs))
+        places = (-1, *(1,) * (signal.ndim - 2))
+        merged = self._merged(signal, *(value.reshape(places) for value in known))
+        if merged is not None:
+            return self._layer(*merged, lambda: func(*args, **kwargs))
         return Unchanged.apply(lambda x: func(x, *args[1:], **kwargs), signal)
 
-    def _refuse(self, name: str) -> None:
+    def _refuse(self, name: str) -> NoReturn:
         raise ValueError(
             f"{self.method} has no rule for {name.strip('_')} of this classifier; it knows linear layers, batch norms, "
             "activations, sums, pools and what moves values, and neither products of two signals (attention, "
             "squeeze-and-excitation) nor other norms. Choose a plain or residual convolutional classifier, or method=ig"
         )
+
+
+def _affine(name: str, constant: Any, place: int) -> tuple[Any, Any]:
+    """What a signal is multiplied by, and what is added then, where a sum, difference or product has it at `place`."""
+    if name in FACTORS:
+        return (1 / constant if name in QUOTIENTS else constant), 0.0
+    if name in SUMS:
+        return 1.0, constant
+    return (-1.0, constant) if (place == 1) != ("rsub" in name) else (1.0, -constant)
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:

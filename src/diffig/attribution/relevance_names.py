@@ -5,6 +5,7 @@ from __future__ import annotations
 SUMS = ("add", "__add__", "__radd__")
 DIFFERENCES = ("sub", "subtract", "__sub__", "__rsub__", "rsub")
 QUOTIENTS = ("div", "divide", "__truediv__", "true_divide")
+TURNED = ("neg", "__neg__", "negative")
 FACTORS = ("mul", "multiply", "__mul__", "__rmul__", *QUOTIENTS)
 
 # Those that write into their first argument, with the methods that do the same and write nowhere.
@@ -17,7 +18,7 @@ POOLS = AVERAGES | {"mean", "sum", "interpolate", "upsample"}
 
 _ACTIVATIONS = (
     "__neg__ celu clamp clamp_max clamp_min clip elu gelu hardshrink hardsigmoid hardswish hardtanh "
-    "leaky_relu logsigmoid mish neg prelu relu relu6 rrelu selu sigmoid silu softplus softshrink softsign "
+    "leaky_relu logsigmoid mish neg negative prelu relu relu6 rrelu selu sigmoid silu softplus softshrink softsign "
     "tanh tanhshrink threshold"
 )
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
