@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -134,6 +135,7 @@ def test_a_region_is_not_where_it_is_transparent(tmp_path: Path) -> None:
 def test_values_without_a_white_are_refused(tmp_path: Path) -> None:
     for values in (
         np.array([[0, 70000]], np.int32),
+        np.array([[0, 255]], np.int32),
         np.array([[0, 2.5]], np.float32),
         np.array([[np.nan]], np.float32),
     ):
@@ -142,6 +144,40 @@ def test_values_without_a_white_are_refused(tmp_path: Path) -> None:
             read_picture(tmp_path / "a.tif", "a.tif")
     Image.fromarray(np.array([[0, 0.2, 1]], np.float32)).save(tmp_path / "a.tif")
     np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "a.tif", "a"))[0, :, 0], [0, 51, 255])
+
+
+def tiff(values: np.ndarray, bits: int, kind: int = 1, white_is_zero: bool = False) -> bytes:
+    """One row of grey values, packed to so many bits; `kind` 1 is unsigned, 2 signed."""
+    if bits == 16:
+        values = values.astype(">u2").byteswap().view(">u2")  # whole numbers of bytes go by the order of the file
+    packed = "".join(f"{value & (1 << bits) - 1:0{bits}b}" for value in values.tolist())
+    packed = packed.ljust(-len(packed) // 8 * -8, "0")
+    data = bytes(int(packed[place : place + 8], 2) for place in range(0, len(packed), 8))
+    entries = [
+        (256, len(values)), (257, 1), (258, bits), (259, 1), (262, int(not white_is_zero)), (273, 134), (277, 1),
+        (278, 1), (279, len(data)), (339, kind),
+    ]  # fmt: skip
+    found = struct.pack("<2sHIH", b"II", 42, 8, 10)
+    found += b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    return found + bytes(134 - len(found)) + data
+
+
+def test_numbers_of_a_tiff_are_read_by_its_tags() -> None:
+    levels = np.array([0, 1, 2, 5, 5, 5, 5, 5]) / 5
+    wanted = np.round(levels * 255)
+    for bits, turned in ((12, False), (16, False), (16, True), (8, True)):
+        values = np.round((1 - levels if turned else levels) * (2**bits - 1)).astype(int)
+        found = read_picture(tiff(values, bits, white_is_zero=turned), "a.tif")
+        np.testing.assert_array_equal(np.asarray(found)[0, :, 0], wanted)
+    with pytest.raises(ValueError, match="nothing says which is white"):
+        read_picture(tiff(np.array([0, 500]), 16, kind=2), "a.tif")
+
+
+def test_a_transparent_value_of_sixteen_bits_stays_hidden(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 300, 65535]], np.uint16)).save(tmp_path / "a.png", transparency=300)
+    with pytest.warns(TransparencyWarning, match="on a white ground"):
+        found = read_picture(tmp_path / "a.png", "a.png")
+    np.testing.assert_array_equal(np.asarray(found)[0, :, 0], [0, 255, 255])
 
 
 def test_damaged_exif_does_not_hide_a_picture(tmp_path: Path) -> None:

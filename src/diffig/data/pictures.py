@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 IDENTIFIED_ONLY = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}
+SAMPLE_FORMAT, UNSIGNED, WHITE_IS_ZERO = 339, 1, 0  # a tag of TIFF, a value of it, and one of PhotometricInterpretation
 Ground = Literal["white", "black"]
 
 
@@ -87,18 +88,27 @@ def mask_as_shown(mask: Picture, content: bytes) -> Picture:
 
 
 def _eight_bits(picture: Picture, name: str) -> Picture:
-    from PIL import Image
+    from PIL import ExifTags, Image
 
     if picture.mode != "F" and not picture.mode.startswith("I"):
         return picture
+    tags = getattr(picture, "tag_v2", {})  # of a TIFF, of which Pillow hands on the numbers as they are
+    bits, kind = tags.get(ExifTags.Base.BitsPerSample, (16,))[0], tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0]
     values = np.asarray(picture)
-    white = 1 if picture.mode == "F" else 65535
+    white = 1 if picture.mode == "F" else 2**bits - 1 if kind == UNSIGNED and 0 < bits <= 16 else -1
     if not (values.min() >= 0 and values.max() <= white):
         raise WhiteUnknown(
             f"{name} has pixels from {values.min():g} to {values.max():g} and nothing says which is white; save it with"
             " 8 or 16 bits"
         )
-    return Image.fromarray(np.round(values * (255 / white)).astype(np.uint8))
+    shares = values / white
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO:
+        shares = 1 - shares
+    grey = Image.fromarray(np.round(shares * 255).astype(np.uint8))
+    clear = picture.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _on_ground(picture: Picture, ground: Ground) -> Picture:

@@ -36,7 +36,10 @@ def _git() -> dict[str, Any] | None:
     home = Path(__file__).resolve().parent
 
     def ask(*words: str) -> str:
-        call = subprocess.run(["git", *words], cwd=home, capture_output=True, text=True, timeout=10, check=True)
+        # Without --no-optional-locks a run that is killed here leaves the user's repository locked.
+        call = subprocess.run(
+            ["git", "--no-optional-locks", *words], cwd=home, capture_output=True, text=True, timeout=10, check=True
+        )
         return call.stdout.strip()
 
     try:
