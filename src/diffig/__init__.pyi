@@ -101,7 +101,7 @@ from .metrics import (
     Metric as Metric,
     MetricSuite as MetricSuite,
 )
-from .notebook.explainer import (
+from .notebook.by_name import (
     DiffIG as DiffIG,
     explainer as explainer,
 )

@@ -13,7 +13,7 @@ from diffig.attribution import (
     IntegratedGradients,
     StickBreakingIntegration,
 )
-from diffig.attribution.base import PathAttributor
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.method import Guidance
 from diffig.paths import ChannelBasis, CoarseToFinePath, GuidedPath, StickBreakingPath, StraightPath
 from diffig.scores import ScoreFunction

@@ -1,7 +1,7 @@
 """Every attribution method, called like Captum's; a path method is a path generator, an integral and an aggregation."""
 
 from diffig.attribution.agi import AdversarialGradientIntegration
-from diffig.attribution.base import Attributor, PathAttributor
+from diffig.attribution.base import Attributor
 from diffig.attribution.blur_ig import BlurIG
 from diffig.attribution.coarse_to_fine import CoarseToFine
 from diffig.attribution.controls import CentreGaussian, ConstantAttribution, InputMagnitude, Sobel
@@ -29,6 +29,7 @@ from diffig.attribution.lpi import LocalPathIntegration
 from diffig.attribution.lrp import LRP
 from diffig.attribution.ma_gig import ManifoldGuidedIG
 from diffig.attribution.mig import ManifoldIntegratedGradients
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.attribution.path_weighted_ig import PathWeightedIG
 from diffig.attribution.random import RandomAttribution
 from diffig.attribution.rectgrad import RectGrad

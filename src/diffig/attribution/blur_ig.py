@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from diffig.attribution.base import PathAttributor
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.quadrature import Nodes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from diffig.attribution.base import PathAttributor
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.baselines import Baseline
 from diffig.checks import check_at_least
 from diffig.credit import Credit, Rule

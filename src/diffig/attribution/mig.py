@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffig.attribution.base import PathAttributor
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.integrate import Integral

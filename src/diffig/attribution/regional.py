@@ -6,7 +6,7 @@ import warnings
 
 from torch import Tensor
 
-from diffig.attribution.base import PathAttributor
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.integration.integrate import Integral
 
 

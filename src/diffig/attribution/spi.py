@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from diffig.attribution.base import PathAttributor
+from diffig.attribution.path_attributor import PathAttributor
 from diffig.baselines import Baseline
 from diffig.credit import Credit, Rule
 from diffig.integration.aggregate import Aggregation
