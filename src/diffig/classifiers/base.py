@@ -8,19 +8,26 @@ import torch
 from torch import Tensor, nn
 
 
-class DataFacts(Protocol):
+class DataInfo(Protocol):
     """What a classifier wants to know of the data; every ImageDataModule offers it."""
 
     name: str
 
     @property
-    def num_classes(self) -> int: ...
+    def num_classes(self) -> int:
+        """How many classes there are."""
+
     @property
-    def image_shape(self) -> tuple[int, int, int]: ...
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` of every image."""
+
     @property
-    def mean(self) -> tuple[float, ...]: ...
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel over the training images."""
+
     @property
-    def std(self) -> tuple[float, ...]: ...
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel over the training images."""
 
 
 class Classifier(nn.Module):
@@ -90,7 +97,7 @@ class Classifier(nn.Module):
         return logits
 
 
-def check_fits(classifier: Classifier, datamodule: DataFacts) -> Classifier:
+def check_fits(classifier: Classifier, datamodule: DataInfo) -> Classifier:
     """Return the classifier after checking that it can classify the images of `datamodule`.
 
     Raises:

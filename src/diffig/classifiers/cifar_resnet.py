@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from diffig.classifiers.base import Classifier, DataFacts, check_fits
+from diffig.classifiers.base import Classifier, DataInfo, check_fits
 from diffig.classifiers.checkpoint import load_weights
 
 STAGES = (16, 32, 64)
@@ -78,7 +78,7 @@ def _stage(channels: int, out: int, stride: int, n_blocks: int) -> nn.Sequential
 
 def cifar_resnet(
     *,
-    datamodule: DataFacts | None = None,
+    datamodule: DataInfo | None = None,
     checkpoint: str | Path | None = None,
     depth: int = 20,
     num_classes: int = 10,

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diffig.classifiers.base import Classifier, DataFacts, check_fits
+from diffig.classifiers.base import Classifier, DataInfo, check_fits
 from diffig.classifiers.checkpoint import load_weights
 
 
@@ -90,7 +90,7 @@ class VisionTransformer(nn.Module):
 
 def mnist_vit(
     *,
-    datamodule: DataFacts | None = None,
+    datamodule: DataInfo | None = None,
     checkpoint: str | Path | None = None,
     num_classes: int = 10,
     mean: Sequence[float] = (0.1307,),

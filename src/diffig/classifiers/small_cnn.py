@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from diffig.checks import check_at_least
-from diffig.classifiers.base import Classifier, DataFacts, check_fits
+from diffig.classifiers.base import Classifier, DataInfo, check_fits
 from diffig.classifiers.checkpoint import load_weights
 
 MIN_SIDE = 8
@@ -54,7 +54,7 @@ def _convolution(channels: int, out: int) -> tuple[nn.Module, ...]:
 
 def small_cnn(
     *,
-    datamodule: DataFacts | None = None,
+    datamodule: DataInfo | None = None,
     checkpoint: str | Path | None = None,
     num_classes: int | None = None,
     in_channels: int | None = None,

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from diffig.classifiers.base import Classifier, DataFacts, check_fits
+from diffig.classifiers.base import Classifier, DataInfo, check_fits
 from diffig.classifiers.body import load_body
 from diffig.classifiers.checkpoint import load_weights
 
@@ -21,7 +21,7 @@ def torchvision_model(
     *,
     name: str = "resnet18",
     head: Head = "plain",
-    datamodule: DataFacts | None = None,
+    datamodule: DataInfo | None = None,
     checkpoint: str | Path | None = None,
     pretrained: str | Path | None = None,
     num_classes: int = 1000,
@@ -76,7 +76,7 @@ def torchvision_model(
     return classifier if checkpoint is None else load_weights(classifier, checkpoint, ignored=AUXILIARY.get(name, ()))
 
 
-def _check_size(classifier: Classifier, datamodule: DataFacts) -> None:
+def _check_size(classifier: Classifier, datamodule: DataInfo) -> None:
     """Raise where a transformer with positions of its own is given images of another size."""
     wanted, given = getattr(classifier.net, "image_size", None), datamodule.image_shape[1:]
     if isinstance(wanted, int) and given != (wanted, wanted):

@@ -79,7 +79,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def terminal_table(comparison: Comparison, most: int = 20) -> Table:
-    """The ranking by the headline metric, its best lines."""
+    """Return the ranking by the headline metric, its best lines."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table

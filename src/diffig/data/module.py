@@ -16,7 +16,7 @@ from diffig.randomness import first_counter, taken_in_turn
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Datasets, their facts and their dataloaders; a subclass only says how to `load`.
+    """Datasets, what they are like, and their dataloaders; a subclass only says how to `load`.
 
     Images are float32 `(C, H, W)` in [0, 1]; dataloaders give Batch. Files are read at the first `setup()` or the
     first use of an attribute that needs them.

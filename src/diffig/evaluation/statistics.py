@@ -56,7 +56,7 @@ class Difference(NamedTuple):
 
 
 def per_image(values: ArrayLike) -> Array:
-    """One value per image: `(n,)` as it is, `(n, seeds)` averaged over the finite seeds.
+    """Return one value per image: `(n,)` as it is, `(n, seeds)` averaged over the finite seeds.
 
     Images without any finite value become NaN.
 
@@ -76,7 +76,7 @@ def per_image(values: ArrayLike) -> Array:
 
 
 def bootstrap_interval(values: ArrayLike, n: int = 10_000, seed: int = 0, level: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of the mean over images (Efron & Tibshirani, 1993, chapter 13).
+    """Return the percentile bootstrap interval of the mean over images (Efron & Tibshirani, 1993, chapter 13).
 
     Args:
         values: `(images,)` or `(images, seeds)`; non-finite entries are left out.
@@ -95,7 +95,7 @@ def bootstrap_interval(values: ArrayLike, n: int = 10_000, seed: int = 0, level:
 
 
 def sign_flip_p(differences: ArrayLike, n: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p of "the differences are symmetric around 0", by flipping their signs (Fisher, 1935).
+    """Return the two-sided p of "the differences are symmetric around 0", by flipping their signs (Fisher, 1935).
 
     All `2**images` sign patterns are enumerated when there are at most `n` of them; otherwise `n` random ones
     are drawn and the observed one is counted among them, so that p is never 0 (Phipson & Smyth, 2010).
@@ -124,7 +124,7 @@ def paired_difference(
     level: float = 0.95,
     lower_is_better: bool = False,
 ) -> PairedDifference:
-    """Mean of `a - b` over common images, its bootstrap interval, sign-flip p and win rate.
+    """Return the mean of `a - b` over common images, its bootstrap interval, sign-flip p and win rate.
 
     Args:
         a: `(images,)` or `(images, seeds)`.
@@ -160,7 +160,7 @@ def paired_difference(
 def simultaneous_differences(
     pairs: Sequence[tuple[ArrayLike, ArrayLike]], n: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> list[Difference]:
-    """Mean of `a - b` for each pair, with intervals that hold for all pairs at once (Bonferroni; Dunn, 1961).
+    """Return the mean of `a - b` for each pair; intervals hold for all pairs at once (Bonferroni; Dunn, 1961).
 
     Args:
         pairs: `(a, b)`, each `(images,)` or `(images, seeds)`; images where a or b is not finite are left out.
@@ -181,7 +181,7 @@ def simultaneous_differences(
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """p adjusted for testing all of them at once (Holm, 1979), in the given order; NaN stays NaN and is not counted."""
+    """Return p adjusted for testing all at once (Holm, 1979), in the given order; NaN stays NaN and is not counted."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(np.isfinite(p))

@@ -54,7 +54,7 @@ class ContactSheets(NamedTuple):
         return list(self.places)[:ROWS] if self.settings else []
 
     def number(self, name: str) -> int:
-        """Which sheet a setting's is."""
+        """Return which sheet is a setting's."""
         return list(self.addresses).index(name)
 
     @property
@@ -143,7 +143,7 @@ MOST_SPREAD = 20
 
 
 def thumbnails_of(comparisons: list[Comparison], budget: int = BUDGET) -> list[ContactSheets | None]:
-    """The contact sheets of each comparison, which share the budget; what one leaves the others have."""
+    """Return the contact sheets of each comparison, which share the budget; what one leaves the others have."""
     found: list[ContactSheets | None] = []
     for place, c in enumerate(comparisons):
         share = budget // (len(comparisons) - place)
@@ -153,7 +153,7 @@ def thumbnails_of(comparisons: list[Comparison], budget: int = BUDGET) -> list[C
 
 
 def marks_of(c: Comparison) -> dict[int, list[str]]:
-    """What each image can be filtered by: `odd` (a failure), `top` (a large spread), `behind` (the winner is)."""
+    """Return what each image can be filtered by: `odd` (it failed), `top` (large spread), `behind` (the winner is)."""
     if c.images is None:
         return {}
     spread = c.images["spread"]
@@ -171,5 +171,5 @@ def marks_of(c: Comparison) -> dict[int, list[str]]:
 
 
 def labels_of(images: pd.DataFrame) -> list[str]:
-    """Every label once, numbers in their order."""
+    """Return every label once, numbers in their order."""
     return sorted(set(images["label"]), key=lambda label: (not label.isdecimal(), len(label), label))

@@ -57,7 +57,7 @@ def build_report(
     seed: int = 0,
     pair: Sequence[str] | None = None,
 ) -> Report:
-    """What was written where, with all tables as data frames.
+    """Return what was written where, with all tables as data frames.
 
     Args:
         runs: a folder, a list of folders or a glob, searched recursively for `rows.parquet`.

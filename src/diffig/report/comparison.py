@@ -75,7 +75,7 @@ def compare(
     with_figures: bool,
     pair: tuple[str, str] | None = None,
 ) -> Comparison:
-    """The comparison of `rows` by `metric`, against the setting or method `wanted`; `pair` is compared in every metric.
+    """Return the comparison of `rows` by `metric` against the setting or method `wanted`; `pair` goes by every metric.
 
     Beside the files of rows lie their curves.
 
@@ -147,7 +147,7 @@ def _curves_of_best(files: Sequence[Path], rows: pd.DataFrame, settings: list[st
 
 
 def folders_of(rows: pd.DataFrame, settings: list[str]) -> dict[str, list[str]]:
-    """The run folders of each setting, by seed; those that hold several settings belong to none."""
+    """Return the run folders of each setting, by seed; those that hold several settings belong to none."""
     own = rows[["setting", "seed", "run"]].drop_duplicates().sort_values("seed", kind="stable")
     alone = own[own.groupby("run")["setting"].transform("nunique") == 1]
     return {name: list(dict.fromkeys(alone.loc[alone["setting"] == name, "run"])) for name in dict.fromkeys(settings)}

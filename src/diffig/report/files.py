@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def write_tables(folder: Path, comparisons: list[Comparison], formats: Sequence[str]) -> list[Path]:
+    """Return the files written: all tables of a kind as one file of each format, and figures as PDF."""
     files: list[Path] = []
 
     def write(name: str, text: str) -> None:
@@ -53,13 +54,13 @@ def _said_of(comparison: Comparison) -> str:
 
 
 def tables_of(comparison: Comparison, kind: str) -> dict[str, pd.DataFrame]:
-    """The tables of one kind, `ranked`, `paired` or `reliability`, by metric or, where one says all, by kind."""
+    """Return the tables of one kind, `ranked`, `paired` or `reliability`, by metric or, where one says all, by kind."""
     found = getattr(comparison, kind)
     return found if isinstance(found, dict) else {} if found is None else {kind: found}
 
 
 def long_table(comparisons: list[Comparison], kind: str) -> pd.DataFrame:
-    """All tables of one kind as one, with the columns `comparison` and `metric`."""
+    """Return all tables of one kind as one, with the columns `comparison` and `metric`."""
     import pandas as pd
 
     parts = [
@@ -72,6 +73,7 @@ def long_table(comparisons: list[Comparison], kind: str) -> pd.DataFrame:
 
 
 def output_folder(output: str | Path | None, found: Found) -> Path:
+    """Return where a report goes: what was asked for, else the one folder of its runs, else `outputs/report`."""
     if output is not None:
         return Path(output)
     only = found.searched[0] if len(found.searched) == 1 else None
@@ -81,7 +83,7 @@ def output_folder(output: str | Path | None, found: Found) -> Path:
 
 
 def to_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
-    """A GitHub table; numbers right-aligned."""
+    """Return a GitHub table; numbers right-aligned."""
     lines = [_markdown_line(titles.values())]
     lines.append("|" + "|".join("---" if _is_text(table, name) else "---:" for name in titles) + "|")
     lines += [_markdown_line(cell(name, row[name]) for name in titles) for row in table.to_dict("records")]
@@ -89,7 +91,7 @@ def to_markdown(table: pd.DataFrame, titles: dict[str, str]) -> str:
 
 
 def to_latex(table: pd.DataFrame, titles: dict[str, str], caption: str) -> str:
-    """A `booktabs` table float."""
+    """Return a `booktabs` table float."""
     columns = "".join("l" if _is_text(table, name) else "r" for name in titles)
     body = [_latex_line(cell(name, row[name]) for name in titles) for row in table.to_dict("records")]
     parts = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\begin{{tabular}}{{{columns}}}"]

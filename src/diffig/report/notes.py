@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def notices_of(rows: pd.DataFrame, top: pd.DataFrame, metric: str, n: int) -> list[str]:
+    """Return what a reader has to know of a comparison, in sentences."""
     notices = []
     if (len(top) - 1) / (n + 1) >= 0.05:
         notices.append(
@@ -39,7 +40,7 @@ def notices_of(rows: pd.DataFrame, top: pd.DataFrame, metric: str, n: int) -> li
 
 
 def overview_of(best: pd.DataFrame, ranked: dict[str, pd.DataFrame], metrics: list[str]) -> pd.DataFrame | None:
-    """Best setting of each method x all metrics: means."""
+    """Return the means of each method's best setting in all metrics."""
     import pandas as pd
 
     if len(metrics) < 2 or len(best) < 2:
@@ -49,7 +50,7 @@ def overview_of(best: pd.DataFrame, ranked: dict[str, pd.DataFrame], metrics: li
 
 
 def disagreements_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, most: int = 5) -> list[dict[str, str]]:
-    """Images where the winner is furthest ahead of its rival, and furthest behind."""
+    """Return the images where the winner is furthest ahead of its rival, and furthest behind."""
     values = image_table(rows, metric)
     if winner == rival:
         return []
@@ -73,7 +74,7 @@ def disagreements_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, m
 
 
 def losses_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, names: Sequence[str]) -> str:
-    """On how many images the winner is behind its rival, and where it is furthest behind, in words."""
+    """Return on how many images the winner is behind its rival, and where it is furthest behind, in words."""
     values = image_table(rows, metric)
     if winner == rival:
         return ""
@@ -92,7 +93,7 @@ def losses_of(rows: pd.DataFrame, metric: str, winner: str, rival: str, names: S
 
 
 def telling_order(disagreements: list[dict[str, str]], images: pd.DataFrame | None) -> list[int]:
-    """Indices of images, those first that a reader wants to see: disagreements, failures, then by the spread."""
+    """Return indices of images, first those that a reader wants to see: disagreements, failures, then by the spread."""
     first = [int(row["image"]) for row in disagreements]
     if images is None:
         return first
@@ -101,7 +102,7 @@ def telling_order(disagreements: list[dict[str, str]], images: pd.DataFrame | No
 
 
 def every_image(rows: pd.DataFrame, metric: str, settings: list[str], most: int = 8) -> pd.DataFrame | None:
-    """Label, prediction and the metric of the best settings, one line for each image; None for more than 2,000."""
+    """Return label, prediction and metric of the best settings, a line for each image; None for more than 2,000."""
     import pandas as pd
 
     values = image_table(rows, metric)[settings[:most]]

@@ -37,7 +37,7 @@ MOST_CONFIGS = 100  # thousands of jobs would make a page of tens of megabytes o
 def render(
     comparisons: list[Comparison], found: Found, counts: Mapping[str, int], notices: list[str], n: int, seed: int
 ) -> str:
-    """The whole page as one string; nothing in it points outside."""
+    """Return the whole page as one string; nothing in it points outside."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -98,7 +98,7 @@ def render(
 
 
 def columns_of(figures: list[Figure]) -> tuple[list[Figure], list[Figure]]:
-    """Two columns of about equal height."""
+    """Return two columns of about equal height."""
     columns: tuple[list[Figure], list[Figure]] = ([], [])
     heights = [0.0, 0.0]
     for figure in figures:
@@ -109,6 +109,7 @@ def columns_of(figures: list[Figure]) -> tuple[list[Figure], list[Figure]]:
 
 
 def unique_ids(figure: Figure, section: int) -> str:
+    """Return a figure's drawing with identifiers of its section's own, as one page holds several."""
     start = f"{figure.name}-"
     svg = figure.svg
     for before in ('id="', 'href="#', "url(#"):
@@ -117,7 +118,7 @@ def unique_ids(figure: Figure, section: int) -> str:
 
 
 def ends_of(table: pd.DataFrame) -> tuple[float, float] | None:
-    """Where the bars of a table of means or differences begin and end; None where there is nothing to draw."""
+    """Return where the bars of a table of means or differences begin and end; None where there is nothing to draw."""
     left, right = table[["low", "mean" if "mean" in table else "difference"]].min().min(), table["high"].max()
     if not np.isfinite([left, right]).all() or right <= left:
         return None
@@ -125,7 +126,7 @@ def ends_of(table: pd.DataFrame) -> tuple[float, float] | None:
 
 
 def bar_of(low: float, mean: float, high: float, ends: tuple[float, float] | None) -> dict[str, str] | None:
-    """Places of a small interval bar in percent of the range of its table."""
+    """Return the places of a small interval bar in percent of the range of its table."""
     if ends is None or not all(map(math.isfinite, (low, mean, high))):
         return None
     left, right = ends

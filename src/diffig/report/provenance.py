@@ -78,7 +78,7 @@ MADE_RANDOM = ", classifier made random"
 
 
 def pictures_of(folders: list[Path]) -> list[tuple[str, str, bool]]:
-    """Name, data address and whether it is wide, of each attribution grid; large ones are shrunk.
+    """Return name, data address and whether it is wide, of each attribution grid; large ones are shrunk.
 
     A grid is called by what tells its run from the others.
 
@@ -118,7 +118,7 @@ def _shrunk(data: bytes, width: int = 1600) -> bytes:
 
 
 def distinct_texts(folders: list[Path], names: list[str]) -> list[tuple[str, str]]:
-    """Each different text among the first named file that every folder has, with the folders that share it."""
+    """Return each different text among the first named file that every folder has, with the folders that share it."""
     shared: dict[str, list[str]] = {}
     for folder in folders:
         file = next((folder / name for name in names if (folder / name).exists()), None)

@@ -43,7 +43,7 @@ PAIRED_TITLES = {
 
 
 def image_table(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Values of one metric, images x settings, seeds averaged; NaN where no finite value exists.
+    """Return the values of one metric, images x settings, seeds averaged; NaN where no finite value exists.
 
     Raises:
         ValueError: if no row carries the metric.
@@ -57,7 +57,7 @@ def image_table(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def rank_settings(rows: pd.DataFrame, metric: str, n: int = 10_000, seed: int = 0) -> pd.DataFrame:
-    """One line per setting, best first: mean, 95 % interval, images, seeds, cost, median |gap|, failures.
+    """Return one line per setting, best first: mean, 95 % interval, images, seeds, cost, median |gap|, failures.
 
     By a metric that judges no method nothing is ranked: its lines stand in the order of their names, without a rank.
     """
@@ -95,7 +95,7 @@ def rank_settings(rows: pd.DataFrame, metric: str, n: int = 10_000, seed: int = 
 
 
 def find_reference(table: pd.DataFrame, wanted: str | None) -> str:
-    """Label of the reference setting in a ranked table; a method name means its best setting, the strictest choice.
+    """Return the reference setting's label in a ranked table; a method means its best setting, the strictest choice.
 
     Raises:
         ValueError: if neither a label nor a method is called so; lists what there is.
@@ -113,7 +113,7 @@ def find_reference(table: pd.DataFrame, wanted: str | None) -> str:
 
 
 def pair_with(rows: pd.DataFrame, metric: str, reference: str, n: int = 10_000, seed: int = 0) -> pd.DataFrame:
-    """One line per other setting: mean difference to the reference over common images, Holm over all lines.
+    """Return one line per other setting: mean difference to the reference over common images, Holm over all lines.
 
     `verdict` is `better` or `worse` if the interval excludes 0 and the corrected p is below .05,
     else `unclear`.

@@ -22,7 +22,7 @@ MEASURED = ["label", "prediction", "seconds", "forward_images", "backward_images
 
 
 def read_rows(files: Sequence[Path], comparison: tuple[str, ...] | None = None) -> tuple[pd.DataFrame, list[str]]:
-    """All rows of the given Parquet files with a column `run` (their folder), and notices for the reader.
+    """Return all rows of the given Parquet files with a column `run` (their folder), and notices for the reader.
 
     Guidance strengths that a file does not name are 0. Rows that occur twice with equal values, but for
     the rounding of another batch size, are kept once.
@@ -84,7 +84,7 @@ def _without_placeholders(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def once_each(rows: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
-    """Rows with each result once, and the methods of which more was left out.
+    """Return the rows with each result once, and the methods of which more was left out.
 
     A method that ignores the baseline gives the same attributions with every one. Settings that differ in the baseline
     alone and have the same value everywhere are one, by all metrics that do not themselves read the baseline; the first
@@ -130,6 +130,11 @@ def _without_columns(variant: str) -> str:
 
 
 def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows with each result once, and a notice of what was there again.
+
+    Raises:
+        ValueError: a result is there twice, with two values.
+    """
     key = [*COMPARISON, *SETTING, *guidance_columns(rows), "seed", "image_index", "metric"]
     repeated = rows.duplicated(key, keep=False)
     if not repeated.any():
@@ -161,7 +166,7 @@ def unique_rows(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_curves(row_files: Sequence[Path], rows: pd.DataFrame) -> pd.DataFrame | None:
-    """All `curves.parquet` beside the rows; keys they do not carry are taken from the rows of the same run."""
+    """Return all `curves.parquet` beside the rows; keys they do not carry are taken from the rows of the same run."""
     import pandas as pd
 
     keys = [*COMPARISON, *SETTING, *guidance_columns(rows)]
@@ -187,7 +192,7 @@ def read_curves(row_files: Sequence[Path], rows: pd.DataFrame) -> pd.DataFrame |
 
 
 def curves_of(curves: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """The curves of this comparison, labelled like the rows."""
+    """Return the curves of this comparison, labelled like the rows."""
     if curves is None:
         return None
     keys = [*COMPARISON, *SETTING, *guidance_columns(rows)]

@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
 
 def find_runs(runs: str | Path | Sequence[str | Path]) -> Found:
-    """Files `rows.parquet` below the given paths or globs, and jobs that left none.
+    """Return the files `rows.parquet` below the given paths or globs, and jobs that left none.
 
     Raises:
         FileNotFoundError: if there is no `rows.parquet`; says what was searched and how to make one.
@@ -50,6 +50,7 @@ def find_runs(runs: str | Path | Sequence[str | Path]) -> Found:
 
 
 def short_name(path: Path) -> str:
+    """Return a path from the working folder, or its last three parts where it lies elsewhere."""
     try:
         return str(path.resolve().relative_to(Path.cwd().resolve()))
     except ValueError:
@@ -57,6 +58,7 @@ def short_name(path: Path) -> str:
 
 
 def overrides_of(folder: Path) -> str:
+    """Return the words that a run was started with, empty where it does not say."""
     loaded = _yaml(folder / ".hydra" / "overrides.yaml")
     return " ".join(map(str, loaded)) if isinstance(loaded, list) else ""
 

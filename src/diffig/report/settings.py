@@ -35,12 +35,12 @@ SCALES = (PROPOSALS, OMEGA)  # columns of the guidance that steer nothing by the
 
 
 def guidance_columns(rows: pd.DataFrame) -> list[str]:
-    """Names of the columns that hold guidance strengths, in alphabetical order."""
+    """Return the names of the columns that hold guidance strengths, in alphabetical order."""
     return sorted(column for column in rows.columns if column.startswith(GUIDANCE))
 
 
 def label_settings(rows: pd.DataFrame) -> pd.Series:
-    """Short label per row: the method plus only the keys that tell its settings apart.
+    """Return a short label for each row: the method plus only the keys that tell its settings apart.
 
     What all settings of a method share is left to `in_common`. Strengths of 0 are left out; if all are 0 the label says
     `unguided`, whatever the scale omega that multiplies them.
@@ -86,7 +86,7 @@ def _differing(siblings: pd.DataFrame) -> tuple[set[str], list[str]]:
 
 
 def in_common(rows: pd.DataFrame) -> str:
-    """What settings share and no label says: of all of them, or of those of one method, where methods differ.
+    """Return what settings share and no label says: of all of them, or of those of one method, where methods differ.
 
     `score probability (diffig_field: logit) · baseline black · 1 path · 32 steps`; empty where nothing is shared.
     """

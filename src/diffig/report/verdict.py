@@ -20,7 +20,7 @@ OURS = "diffig"  # methods of this project, in whatever case; every other winner
 def verdict(
     rows: pd.DataFrame, top: pd.DataFrame, pairs: pd.DataFrame, metric: str, reference: str, n: int, seed: int
 ) -> tuple[str, list[str], list[tuple[str, str, str]]]:
-    """Title, sentences and facts (name, number, remark) that answer: who wins, by how much, how sure, at what price."""
+    """Return title, sentences and facts (name, number, remark): who wins, by how much, how sure, at what price."""
     best, anchor = top.iloc[0], top[top["setting"] == reference].iloc[0]
     ours = str(best["method"]).lower().startswith(OURS)
     value = estimate(best["mean"], best["low"], best["high"])

@@ -90,7 +90,7 @@ def arrow(metric: str) -> str:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """About three significant digits, without the zero before the point: `.134`, `-.06`, `1,240`, `3.1e-05`."""
+    """Return about three significant digits, without the zero before the point: `.134`, `-.06`, `1,240`, `3.1e-05`."""
     if value is None or not math.isfinite(value):
         return DASH
     size = abs(value)
@@ -105,39 +105,39 @@ def number(value: float, signed: bool = False) -> str:
 
 
 def count(value: float) -> str:
-    """A mean number of things: whole when it is whole or large, else like `number`."""
+    """Return a mean number of things: whole when it is whole or large, else like `number`."""
     if math.isfinite(value) and (value >= 100 or value == round(value)):
         return f"{value:,.0f}"
     return number(value)
 
 
 def range_text(ends: tuple[float, float]) -> str:
-    """The range of a metric: `0 to 1`, `at least 0`, or nothing where it has no end."""
+    """Return the range of a metric: `0 to 1`, `at least 0`, or nothing where it has no end."""
     low, high = (f"{end:g}".replace("-", MINUS) if math.isfinite(end) else "" for end in ends)
     return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}" if high else ""
 
 
 def estimate(mean: float, low: float, high: float, signed: bool = False) -> str:
-    """A mean with its interval: `.134 [.101, .167]`."""
+    """Return a mean with its interval: `.134 [.101, .167]`."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return number(mean, signed)
     return f"{number(mean, signed)} [{number(low, signed)}, {number(high, signed)}]"
 
 
 def intervals_of(many: int, what: str) -> str:
-    """How wide intervals of many differences are: each so wide that all together hold with 95 %."""
+    """Return how wide intervals of many differences are: each so wide that all together hold with 95 %."""
     if many < 2:
         return "Interval: 95 %."
     return f"Intervals: {100 - 5 / many:.4g} % each, so 95 % for the {many} {what} together."
 
 
 def p_text(p: float) -> str:
-    """p with three decimals, `< .001` below that."""
+    """Return p with three decimals, `< .001` below that."""
     return DASH if not math.isfinite(p) else "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def cell(column: str, value: object) -> str:
-    """The text of one table cell, by the name of its column."""
+    """Return the text of one table cell, by the name of its column."""
     if isinstance(value, str):
         return value
     real = float(value)  # type: ignore[arg-type]
@@ -153,7 +153,7 @@ def cell(column: str, value: object) -> str:
 
 
 def against(pair: pd.Series, reference: str) -> str:
-    """A finding in words: `is above ig by .060 [.031, .090]`, or that the data cannot tell."""
+    """Return a finding in words: `is above ig by .060 [.031, .090]`, or that the data cannot tell."""
     side = "above" if pair["difference"] > 0 else "below"
     sure = "is" if pair["verdict"] != "unclear" else "lies"
     ends = sorted([abs(pair["low"]), abs(pair["high"])]) if pair["low"] * pair["high"] > 0 else None

@@ -29,7 +29,7 @@ def draw(
     n: int,
     seed: int,
 ) -> list[Figure]:
-    """Every figure that the rows of one comparison have numbers for, in the order of the page.
+    """Return every figure that the rows of one comparison have numbers for, in the order of the page.
 
     Args:
         rows: of one comparison, with the column `setting`.

@@ -34,13 +34,13 @@ class Figure(NamedTuple):
     canvas: Canvas
 
     def png(self) -> bytes:
-        """The drawing as a PNG file on white."""
+        """Return the drawing as a PNG file on white."""
         file = io.BytesIO()
         self.canvas.savefig(file, format="png", dpi=160, facecolor="white", metadata={"Software": None})
         return file.getvalue()
 
     def pdf(self) -> bytes:
-        """The drawing as a PDF file, in the colours of a white page."""
+        """Return the drawing as a PDF file, in the colours of a white page."""
         file = io.BytesIO()
         self.canvas.savefig(file, format="pdf", metadata={"CreationDate": None})
         return file.getvalue()
@@ -55,7 +55,7 @@ class Style(NamedTuple):
 
 
 def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """One style per method, the same in every figure; from the ninth method on the marker tells colours apart."""
+    """Return a style for each method, the same in every figure; from the ninth on the marker tells colours apart."""
     ordered = sorted(set(methods), key=lambda name: (not name.startswith("diffig"), name))
     return {
         name: Style(SERIES[i % len(SERIES)], MARKERS[(i + i // len(SERIES)) % len(MARKERS)], i % len(SERIES))
@@ -65,6 +65,7 @@ def styles(methods: Sequence[str]) -> dict[str, Style]:
 
 @contextmanager
 def drawing(height: float, rows: int = 1, columns: int = 1, sharey: bool = False) -> Iterator[tuple[Canvas, Any]]:
+    """Yield a canvas in the page's style and its axes; `height` in inches."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
@@ -83,6 +84,7 @@ def drawing(height: float, rows: int = 1, columns: int = 1, sharey: bool = False
 
 
 def finish(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
+    """Return the canvas as a figure of the page, with its drawing as SVG text."""
     import matplotlib
 
     svg = io.StringIO()
@@ -92,7 +94,7 @@ def finish(canvas: Canvas, name: str, title: str, caption: str) -> Figure:
 
 
 def themed(svg: str, name: str, title: str) -> str:
-    """The drawing without its XML head, colours as CSS variables, fonts those of the page, identifiers made unique."""
+    """Return the drawing for a page: no XML head, colours as CSS variables, the page's fonts, unique identifiers."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for variable, colour in [*NEUTRAL.items(), *((f"--c{i}", colour) for i, colour in enumerate(SERIES))]:

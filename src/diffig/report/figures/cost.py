@@ -22,7 +22,7 @@ TITLES = {
 
 
 def cost_figure(table: pd.DataFrame, metric: str, reference: str, look: dict[str, Style]) -> Figure | None:
-    """Every setting by its price and its score, one panel for each price; the line joins those no cheaper one beats.
+    """Draw settings by price and score, one panel for each price; the line joins those that no cheaper one beats.
 
     An equal number of backward images is no equal price where a method asks for many forward images besides.
     """
@@ -95,7 +95,7 @@ def _passes_in_words(shown: pd.DataFrame, reference: str, lower: bool) -> str:
 
 
 def pareto(cost: np.ndarray, quality: np.ndarray) -> set[int]:
-    """Positions that no other beats at equal or lower cost; of equals, the first."""
+    """Return the positions that no other beats at equal or lower cost; of equals, the first."""
     front: set[int] = set()
     best = -np.inf
     for i in sorted(range(len(cost)), key=lambda i: (cost[i], -quality[i])):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def curves_figure(curves: pd.DataFrame, best: pd.DataFrame, metric: str, look: dict[str, Style]) -> Figure | None:
-    """Mean curves over images with 95 % bands: those behind the headline metric first, then insertion and deletion."""
+    """Draw mean curves over images with 95 % bands: those of the headline metric first, then insertion and deletion."""
     chosen = curves[curves["setting"].isin(best["setting"])].dropna(subset=["value"])
     first = [f"{metric}_insertion", f"{metric}_deletion", "insertion", "deletion"]
     present = sorted(chosen["curve"].unique())

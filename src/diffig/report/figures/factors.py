@@ -46,7 +46,7 @@ class Study(NamedTuple):
 
 
 def factor_studies(rows: pd.DataFrame, metric: str, n: int, seed: int) -> dict[str, list[Study]]:
-    """Studies by factor. A method enters once for each: with most values, then most paths, then least guidance."""
+    """Return studies by factor. A method enters each once: with most values, then most paths, then least guidance."""
     strengths, values = guidance_columns(rows), image_table(rows, metric)
     keys = [key for key in [*SETTING, *strengths] if key in rows.columns]
     unique = rows[rows["setting"].isin(values.columns)].drop_duplicates(keys)
@@ -106,7 +106,7 @@ def _measured(
 
 
 def factor_in_words(studies: list[Study], metric: str) -> str:
-    """The finding: for each method the value that differs most from the default, and how many differences are clear."""
+    """Return the finding: each method's value that differs most from the default, how many differences are clear."""
     lower, said = lower_is_better(metric), []
     gains = [(study, level, level.gain) for study in studies for level in study.levels if level.gain is not None]
     for study in studies:
@@ -125,7 +125,7 @@ def factor_in_words(studies: list[Study], metric: str) -> str:
 def factor_figures(
     rows: pd.DataFrame, table: pd.DataFrame, metric: str, look: dict[str, Style], n: int, seed: int
 ) -> list[Figure]:
-    """One figure for each factor that was varied alone within a method."""
+    """Draw one figure for each factor that was varied alone within a method."""
     import pandas as pd
 
     figures = []

@@ -34,6 +34,7 @@ def setting_lines(axes: Axes, shown: pd.DataFrame, value: Any, reference: str | 
 
 
 def dashes(n: int) -> list[Any]:
+    """Return `n` styles of lines, four that take turns."""
     return [["-", (0, (5, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2))][i % 4] for i in range(n)]
 
 

@@ -49,7 +49,7 @@ class Cell(NamedTuple):
 
 
 def lambda_grids(rows: pd.DataFrame) -> list[Grid]:
-    """Grids with at least two values of each strength, the one with most cells first; older rows have none."""
+    """Return grids with two or more values of each strength, the one with most cells first; older rows have none."""
     if not {FAITH, COMP} <= set(rows.columns):
         return []
     rest = [key for key in [*SETTING, *guidance_columns(rows)] if key in rows.columns and key not in (FAITH, COMP)]
@@ -70,12 +70,12 @@ def lambda_grids(rows: pd.DataFrame) -> list[Grid]:
 
 
 def unseen_metric(metrics: set[str], headline: str) -> str | None:
-    """The first metric measured, other than the headline, that no guidance optimises."""
+    """Return the first metric measured, other than the headline, that no guidance optimises."""
     return next((name for name in UNSEEN if name in metrics and name != headline), None)
 
 
 def cells(grid: Grid, rows: pd.DataFrame, metric: str, n: int, seed: int) -> dict[Place, Cell]:
-    """Mean and difference of each place of the grid; intervals hold for all guided cells at once."""
+    """Return the mean and difference of each place of the grid; intervals hold for all guided cells at once."""
     values = image_table(rows, metric)
     means = {place: float(values[name].mean()) for place, name in grid.settings.items() if name in values}
     known = {place: grid.settings[place] for place, mean in means.items() if np.isfinite(mean)}
@@ -88,7 +88,7 @@ def cells(grid: Grid, rows: pd.DataFrame, metric: str, n: int, seed: int) -> dic
 
 
 def grid_in_words(grid: Grid, found: dict[Place, Cell], metric: str, claim: bool) -> str:
-    """The finding: the best cell, its difference to unguided, which cells separate, and the rank of unguided.
+    """Return the finding: the best cell, its difference to unguided, which cells separate, and the rank of unguided.
 
     Args:
         grid, found, metric: what was measured.
@@ -137,7 +137,7 @@ BETTER, WORSE = SERIES[0], SERIES[1]  # blue and orange: told apart by every com
 
 
 def heatmap_figures(rows: pd.DataFrame, metric: str, n: int, seed: int) -> list[Figure]:
-    """A heat-map of each grid for the headline, for a metric that no guidance optimises, and for the entropy."""
+    """Draw a heat map of each grid for the headline, for a metric that no guidance optimises, and for the entropy."""
     metrics = set(rows["metric"])
     other = unseen_metric(metrics, metric)
     kinds = [(metric, "", True)]

@@ -23,12 +23,12 @@ class Line(NamedTuple):
     points: pd.DataFrame
 
     def at(self, column: str, most: float) -> pd.Series:
-        """The point with the largest value of a column that is at most `most`."""
+        """Return the point with the largest value of a column that is at most `most`."""
         return self.points[self.points[column] <= most].sort_values(column).iloc[-1]
 
 
 def path_lines(rows: pd.DataFrame, table: pd.DataFrame, metric: str) -> list[Line]:
-    """One line for each method and aggregation with three values of `n_paths` or more.
+    """Return one line for each method and aggregation with three values of `n_paths` or more.
 
     Of several (other steps, other strengths), the one with most values counts, then the one that ends best.
     """
@@ -51,7 +51,7 @@ def path_lines(rows: pd.DataFrame, table: pd.DataFrame, metric: str) -> list[Lin
 
 
 def paths_in_words(lines: list[Line], rows: pd.DataFrame, metric: str, n: int, seed: int) -> str:
-    """The finding: the change of each line, then who leads with equally many paths and with equal backward images."""
+    """Return the finding: the change of each line, then who leads with equal paths and with equal backward images."""
     lower, values = lower_is_better(metric), image_table(rows, metric)
     ends = [(line.points.iloc[-1], line.points.iloc[0]) for line in lines]
     duels = []
@@ -96,7 +96,7 @@ def _change(gain: Difference, lower: bool) -> str:
 def path_number_figure(
     rows: pd.DataFrame, table: pd.DataFrame, metric: str, reference: str, look: dict[str, Style], n: int, seed: int
 ) -> Figure | None:
-    """Two views of one ablation: settings with equally many paths, and settings of equal price."""
+    """Draw two views of one ablation: settings with equally many paths, and settings of equal price."""
     lines = path_lines(rows, table, metric)
     if not lines:
         return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def shortlist(table: pd.DataFrame, reference: str, most: int = 14) -> pd.DataFrame:
-    """The best setting of every method, the reference, and the best others, in the order of the table."""
+    """Return the best setting of every method, the reference, and the best others, in the order of the table."""
     first = ~table["method"].duplicated() | (table["setting"] == reference)
     others = table[~first].head(max(0, most - int(first.sum())))
     return table[first | table["setting"].isin(others["setting"])]
@@ -24,7 +24,7 @@ def shortlist(table: pd.DataFrame, reference: str, most: int = 14) -> pd.DataFra
 def ranked_figure(
     table: pd.DataFrame, pairs: pd.DataFrame, metric: str, reference: str, look: dict[str, Style]
 ) -> Figure:
-    """Means with their intervals, best first; the band is the interval of the reference."""
+    """Draw means with their intervals, best first; the band is the interval of the reference."""
     shown = shortlist(table, reference)
     with drawing(height=0.42 * len(shown) + 0.75) as (canvas, axes):
         anchor = table[table["setting"] == reference].iloc[0]
@@ -49,7 +49,7 @@ def ranked_figure(
 
 
 def gap_figure(rows: pd.DataFrame, best: pd.DataFrame, look: dict[str, Style]) -> Figure | None:
-    """Size of the completeness gap per image: median, middle half and middle 90 %, log axis."""
+    """Draw the size of the completeness gap per image: median, middle half and middle 90 %, log axis."""
     spread = []
     for _, setting in best.iterrows():
         own = rows[rows["setting"] == setting["setting"]].drop_duplicates(["image_index", "seed"])

@@ -16,7 +16,7 @@ MOST_SETTINGS = 24
 
 
 def rank_figure(rows: pd.DataFrame, best: pd.DataFrame, metric: str, look: dict[str, Style]) -> Figure | None:
-    """Mean rank of the best setting of each method; bars of half a critical difference to each side."""
+    """Draw the mean rank of the best setting of each method; bars of half a critical difference to each side."""
     shown = best.head(MOST_SETTINGS)
     if len(shown) < 3:
         return None
@@ -58,7 +58,7 @@ LIKE, UNLIKE = SERIES[0], SERIES[1]
 
 
 def agreement_figure(ranked: dict[str, pd.DataFrame], best: pd.DataFrame, headline: str) -> Figure | None:
-    """Kendall's tau between every two metrics over the methods' best settings; metrics in order of their family."""
+    """Draw Kendall's tau between every two metrics over the methods' best settings; metrics in order of family."""
     from matplotlib.patches import Rectangle
 
     scores = settings_by_metric(ranked, list(best["setting"]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def guidance_figure(
     rows: pd.DataFrame, table: pd.DataFrame, metric: str, reference: str, look: dict[str, Style]
 ) -> Figure | None:
-    """The metric against the strength of each energy that was swept, other keys held fixed."""
+    """Draw the metric against the strength of each energy that was swept, other keys held fixed."""
     strengths = guidance_columns(rows)
     keys = [*SETTING, *strengths]
     points = rows.drop_duplicates("setting")[[*keys, "setting"]].merge(table[["setting", "mean", "low", "high"]])
