@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 import diffig
 from diffig.config import compose
-from diffig.evaluation.own_classifier import classifier_of, own_options
+from diffig.evaluation.own_classifier import brings_weights, classifier_of, own_options
 
 MINE = """
 import torch
@@ -28,6 +29,10 @@ def anything(**options):
 
 def of_data(datamodule):
     return Classifier(torch.nn.Flatten(), [0.5], [0.5], datamodule.name)
+
+def of_digits():
+    torch.manual_seed(0)
+    return Classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)), [0.5], [0.5], "loaded")
 
 def bare(**options):
     return torch.nn.Flatten()
@@ -83,3 +88,13 @@ def test_a_photograph_is_explained_by_it(
     words = ("image=cat.jpg", "size=8", "method=ig", "steps=4", "films=false", "hydra.run.dir=run")
     assert program("explain", *words, "classifier._target_=own_networks.plain") == 0, "".join(capfd.readouterr())
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["classifier"] == "mine"
+
+
+def test_a_dataset_is_explained_by_what_it_has_loaded(program: Callable[..., int]) -> None:
+    """No checkpoint tells that weights were loaded, with timm's `pretrained` say; those of our own are not believed."""
+    words = ("dataset.size=8", "limit=2", "only_correct=false", "metrics=fast", "method=ig", "steps=4", "trainer=cpu")
+    assert program("evaluate", *words, "classifier._target_=own_networks.of_digits", "hydra.run.dir=run") == 0
+    rows = pd.read_parquet("run/rows.parquet")
+    assert set(rows["classifier"]) == {"loaded"}
+    ours = compose("evaluate", ["classifier=mnist_vit"]).classifier
+    assert not brings_weights(ours, built("classifier=mnist_vit"))

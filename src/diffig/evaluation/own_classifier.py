@@ -34,6 +34,15 @@ def classifier_of(cfg: DictConfig, datamodule: ImageDataModule | None = None) ->
     return found
 
 
+def brings_weights(node: DictConfig, classifier: Classifier) -> bool:
+    """Return whether a classifier needs no training: it was loaded, or a function of the user's own has made it.
+
+    What such a function loads (timm's `pretrained`, `from_pretrained`, weights of torchvision) leaves no trace here, so
+    that it is believed; one with an argument `checkpoint` that is null has loaded nothing.
+    """
+    return classifier.checkpoint is not None or "checkpoint" not in own_options(node)
+
+
 def own_options(node: DictConfig) -> dict[str, Any]:
     """Return the options of a classifier, without the defaults of another.
 

@@ -12,9 +12,11 @@ from omegaconf import DictConfig
 from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Dataset
 from diffig.checks import check_widths
+from diffig.classifiers.base import check_fits
+from diffig.classifiers.small_cnn import SmallCNN
 from diffig.classifiers.training import fit_or_load
 from diffig.config import build, build_method, typed_words
-from diffig.evaluation.own_classifier import classifier_of
+from diffig.evaluation.own_classifier import brings_weights, classifier_of
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -43,7 +45,10 @@ def make_ready(
 
     Methods are built before, so that a wrong key of theirs is told before anything is trained.
     """
-    fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    if brings_weights(cfg.classifier, classifier) and not isinstance(classifier.net, SmallCNN):
+        check_fits(classifier, datamodule)
+    else:
+        fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
     for attributor in attributors:
         fill_banks(attributor, datamodule, cfg.seed)
 

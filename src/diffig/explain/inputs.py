@@ -21,14 +21,23 @@ def sources_of(image: int | str) -> list[int | str]:
     """Return what is to be explained: a position, a file, or every image file below a folder, sorted.
 
     Raises:
-        FileNotFoundError: a folder without images.
+        FileNotFoundError: no such file, or a folder without images.
     """
-    if isinstance(image, int) or not Path(image).is_dir():
+    if isinstance(image, int):
+        return [image]
+    if not Path(image).is_dir():
+        check_file(image)
         return [image]
     files = sorted(str(file) for file in Path(image).rglob("*") if is_image(file.name) and file.is_file())
     if not files:
         raise FileNotFoundError(f"no image below {image} (.jpg, .png, ...); give a file, or image=<number>")
     return list(files)
+
+
+def check_file(file: str | Path) -> None:
+    """Raise where there is no such file."""
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"no image at {file}; give a file, or image=<number> for an image of the dataset")
 
 
 def folder_names(sources: Sequence[int | str], root: str | Path) -> list[str]:
@@ -66,8 +75,7 @@ def read_image(file: str | Path, size: tuple[int, int], grey: bool = False, grou
     """
     from torchvision.transforms.v2 import functional as vision
 
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"no image at {file}; give a file, or image=<number> for an image of the dataset")
+    check_file(file)
     picture = read_picture(Path(file), str(file), ground)
     pixels = vision.pil_to_tensor(picture.convert("L") if grey else picture)
     scale = max(size[0] / pixels.shape[-2], size[1] / pixels.shape[-1])

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffig.attribution.regional import RegionalAttributor
 from diffig.checks import check_at_least
-from diffig.explain.inputs import folder_names, sources_of
+from diffig.explain.inputs import check_file, folder_names, sources_of
 from diffig.explain.page import write_list
 from diffig.explain.session import open_session
 from diffig.explain.single_image import explain_one
@@ -42,6 +42,8 @@ def explain(cfg: DictConfig, methods: list[DictConfig] | None = None) -> str:
 
         return find_counterfactual(cfg)
     sources = sources_of(cfg.image)
+    if cfg.region is not None:
+        check_file(cfg.region)
     session = open_session(cfg, methods or [cfg])
     if cfg.region is not None and not any(isinstance(method, RegionalAttributor) for method in session.methods):
         raise ValueError(

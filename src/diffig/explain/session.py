@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from diffig.config import build, build_method
-from diffig.evaluation.own_classifier import classifier_of, own_options
+from diffig.evaluation.own_classifier import brings_weights, classifier_of
 from diffig.evaluation.preparation import assemble, empty_banks, make_ready, method_of
 from diffig.explain.inputs import class_names, in_colour, read_image
 
@@ -43,8 +43,7 @@ def open_session(cfg: DictConfig, methods: list[DictConfig]) -> Session:
     """
     if not isinstance(cfg.image, int) and cfg.classifier._target_.rsplit(".", 1)[-1] != "small_cnn":
         classifier = classifier_of(cfg)
-        # A network of the user's own may hold its weights from the start.
-        if "checkpoint" in own_options(cfg.classifier) and classifier.checkpoint is None:
+        if not brings_weights(cfg.classifier, classifier):
             raise ValueError(f"classifier {classifier.name!r} has random weights; set classifier.checkpoint=...")
         baseline, score = build(cfg.baseline), build(cfg.objective)(classifier)
         attributors = [build_method(each, score, baseline) for each in methods]
