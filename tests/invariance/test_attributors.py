@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 
 import pytest
 import torch
@@ -62,6 +63,16 @@ def test_a_batch_is_its_images_one_by_one(name):
     for row in range(6):
         alone = explain(method, images[row : row + 1], TARGETS[row : row + 1], INDICES[row : row + 1])
         same(alone, type(alone)(*(value[row : row + 1] for value in together)), name)
+
+
+@EVERY
+def test_it_is_pickled_whole_and_says_what_it_is(name):
+    method = METHODS[name](score_of(net_of(name)))
+    again = pickle.loads(pickle.dumps(method))
+    kind, net = type(method).__name__, type(method.score.classifier).__name__
+    assert repr(again) == repr(method)
+    assert repr(method).startswith(f"{kind}({net}, objective={method.score.objective!r}")
+    assert " object at " not in repr(method)
 
 
 @EVERY

@@ -189,6 +189,12 @@ class Attributor(CaptumCall, ABC):
         attribution[bad], gap[bad], mass[bad] = torch.nan, torch.nan, torch.nan
         return Integral(attribution, gap, mass)
 
+    def __repr__(self) -> str:
+        given = {name: getattr(self, name, None) for name in inspect.signature(type(self)).parameters}
+        plain = [f"{name}={value!r}" for name, value in given.items() if isinstance(value, str | int | float | Credit)]
+        facts = [type(self.score.classifier).__name__, f"objective={self.score.objective!r}", *plain]
+        return f"{type(self).__name__}({', '.join(facts)})"
+
     def _inside(self, images: Tensor) -> Tensor:
         return images.clamp(0, 1) if self.is_clamped and isinstance(images, Tensor) else images
 

@@ -88,7 +88,7 @@ class LRP(Attributor):
                 f"objective=log_probability is negative, and {self.name} would share it out with all signs turned; "
                 "choose logit, probability or margin"
             )
-        self.rules = _zennit(self.name)
+        _zennit(self.name)  # told before any work
         self.composite = COMPOSITES[composite]
         self.epsilon, self.gamma, self.ignore_bias = float(epsilon), float(gamma), ignore_bias
 
@@ -102,7 +102,7 @@ class LRP(Attributor):
         return ours.scatter(1, other, -logits.gather(1, other))
 
     def _rule(self, name: str, low: Tensor | None, high: Tensor | None) -> Any:
-        rules = self.rules
+        rules = _zennit(self.name)  # a module cannot be copied or pickled with the method
         bias = {"zero_params": ["bias"] if self.ignore_bias else None}
         if name == "box":
             return rules.ZBox(low, high, stabilizer=self.epsilon, **bias)
