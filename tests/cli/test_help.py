@@ -99,6 +99,14 @@ def test_methods_are_listed_with_a_line_each(
     assert diffig.methods()["ig"] == "Integrated Gradients (Sundararajan et al. 2017)."
 
 
+def test_an_unknown_group_is_told_the_groups(program: Program, capfd: pytest.CaptureFixture[str]) -> None:
+    assert program("evaluate", "--info", "methods") == 2
+    said = capfd.readouterr().err
+    assert said.startswith("--info methods: no group of options; choose one of ")
+    assert " method, metrics, " in said
+    assert said.count("\n") == 1
+
+
 def test_every_option_of_every_group_says_what_it_is() -> None:
     root = Path(diffig.config.CONF_DIR)
     groups = {file.parent.relative_to(root).as_posix() for file in root.rglob("*.yaml")} - {"."}

@@ -9,17 +9,20 @@ import functools
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from diffig.cli.extras import missing
 from diffig.cli.words import refused
-from diffig.config import descriptions_of, options_of
+from diffig.config import CONF_DIR, descriptions_of, options_of
 from diffig.renamed import current_words, show_old_names
 from diffig.version import __version__
 
 WIDTH, INDENT = 100, 20
+HYDRAS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""What Hydra itself has information on."""
 
 
 def answers(program: Callable[[], Any]) -> Callable[[], Any]:
@@ -41,6 +44,10 @@ def answers(program: Callable[[], Any]) -> Callable[[], Any]:
         if asked and options_of(asked[0]):
             print(described(asked[0]))
             return None
+        if asked and asked[0] not in HYDRAS:
+            groups = ", ".join(sorted(folder.name for folder in Path(CONF_DIR).iterdir() if options_of(folder.name)))
+            print(f"--info {asked[0]}: no group of options; choose one of {groups}", file=sys.stderr)
+            raise SystemExit(2)
         if (wrong := missing(sys.argv[1:]) or refused(sys.argv[1:])) is not None:
             print(wrong, file=sys.stderr)
             raise SystemExit(2)
