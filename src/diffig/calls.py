@@ -56,14 +56,17 @@ def watched(classifier: nn.Module) -> Iterator[None]:
     Raises:
         TypeError: images and weights differ in type or place, the output is no tensor, or autograd cannot use the
             weights.
-        ValueError: the output has another shape than `(B, K)`.
+        ValueError: the output has another shape than `(B, K)`, or images of this shape do not fit the classifier.
     """
     given: list[Tensor] = []
+    inside: list[nn.Module] = []  # empty again once the classifier has returned
 
     def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         given[:] = [images for images in inputs[:1] if isinstance(images, Tensor)]
+        inside[:] = [module]
 
     def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        inside.clear()
         if given:
             check_logits(output, len(given[0]))
 
@@ -73,9 +76,11 @@ def watched(classifier: nn.Module) -> Iterator[None]:
         yield
     except RuntimeError as error:
         advice = _advice(str(error), classifier, given)
-        if advice is None:
-            raise
-        raise TypeError(advice) from error
+        if advice is not None:
+            raise TypeError(advice) from error
+        if inside and given and any(word in str(error) for word in ("channels", "size", "shape")):
+            raise ValueError(_about_shape(str(error), classifier, tuple(given[0].shape))) from error
+        raise
     finally:
         for hook in hooks:
             hook.remove()
@@ -111,3 +116,16 @@ def _advice(said: str, classifier: nn.Module, given: list[Tensor]) -> str | None
         place = weights[0].device
         return f"the images are on {images.device}, the classifier on {place}; move them with images.to({str(place)!r})"
     return None
+
+
+def _about_shape(said: str, classifier: nn.Module, shape: tuple[int, ...]) -> str:
+    """What to do where a classifier fails on images `(B, C, H, W)` because of their shape."""
+    takes = next((layer.in_channels for layer in classifier.modules() if isinstance(layer, nn.Conv2d)), shape[1])
+    step = "give images of the size that it takes"
+    if shape[1] != takes:
+        step = f"its first convolution takes {takes} channels, and these have {shape[1]}"
+        if shape[3] == takes:
+            step += ": take images.permute(0, 3, 1, 2)"
+        elif shape[1] == 1:
+            step += f": for grey images, take images.repeat(1, {takes}, 1, 1)"
+    return f"the classifier fails on images of shape {shape[1:]}: {said.strip().splitlines()[0]}; {step}"

@@ -32,6 +32,8 @@ def check_images(images: Tensor, name: str = "images") -> None:
     """Raise where `images` is not a floating tensor of shape `(B, C, H, W)` with `B >= 1`."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
         raise TypeError(f"{name} must be a floating tensor in [0, 1], got {kind_of(images)}; {conversion(images)}")
+    if images.layout != torch.strided:
+        raise TypeError(f"{name} must hold every pixel, got a sparse tensor; convert with {name}.to_dense()")
     if images.ndim != 4:
         raise ValueError(f"{name} has shape {tuple(images.shape)}; it must be (B, C, H, W): add a batch with x[None]")
     if images.shape[0] == 0:

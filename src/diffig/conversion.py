@@ -20,7 +20,11 @@ def conversion(images: object, name: str = "x") -> str:
         return f"take {name}[0], or torch.stack(list({name})) where it holds single images"
     if not isinstance(images, Tensor) and getattr(getattr(images, "dtype", None), "kind", "O") not in "biuf":
         return f"convert with torch.as_tensor({name}), or an image of Pillow with torchvision's to_tensor({name})[None]"
-    how = f"torch.from_numpy({name})" if isinstance(images, np.ndarray) else name
+    how = name
+    if isinstance(images, np.ndarray):
+        turned = min(images.strides, default=0) < 0  # which PyTorch does not take
+        how = f"torch.from_numpy({name}{'.copy()' if turned else ''})"
+        images = images.copy()
     pixels = torch.as_tensor(images)
     if pixels.ndim > 2 and pixels.shape[-1] in (1, 3) and pixels.shape[-3] not in (1, 3):
         how += ".permute(0, 3, 1, 2)" if pixels.ndim == 4 else ".permute(2, 0, 1)[None]"

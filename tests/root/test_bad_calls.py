@@ -215,6 +215,34 @@ def test_advised_images_keep_their_white(white, kind, as_tensor, last) -> None:
     torch.testing.assert_close(images, expected)
 
 
+def test_what_pytorch_cannot_hold_as_it_is_gets_a_step_of_its_own() -> None:
+    turned = IMAGES.numpy()[:, :, ::-1]
+    for given in (turned, turned.transpose(0, 2, 3, 1)):
+        with pytest.raises(TypeError, match="got a NumPy array of float32") as caught:
+            check_images(given)
+        images = eval(advised(str(caught.value)), {"torch": torch, "x": given})
+        assert torch.equal(images, IMAGES.flip(2))
+    with pytest.raises(TypeError, match="got a sparse tensor") as caught:
+        check_images(IMAGES.to_sparse(), "x")
+    assert torch.equal(eval(advised(str(caught.value)), {"x": IMAGES.to_sparse()}), IMAGES)
+
+
+@pytest.mark.parametrize("explainer", [IntegratedGradients, StickBreakingIntegration, LRP])
+def test_images_that_do_not_fit_the_classifier(explainer) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    method = explainer(ScoreFunction(net, "logit"))
+    for given, wanted in ((IMAGES.permute(0, 2, 3, 1), IMAGES), (IMAGES[:, :1], IMAGES[:, :1].repeat(1, 3, 1, 1))):
+        for target in (None, 0):
+            with pytest.raises(ValueError, match=r"fails on images of shape .* takes 3 channels") as caught:
+                method.attribute(given, target=target)
+        assert torch.equal(eval(advised(str(caught.value)), {"images": given}), wanted)
+    with pytest.raises(ValueError, match=r"shape \(3, 1, 1\).*give images of the size that it takes"):
+        method.attribute(IMAGES[:, :, :1, :1], target=0)
+    flat = explainer(ScoreFunction(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)), "logit"))
+    with pytest.raises(ValueError, match="give images of the size that it takes"):
+        flat.attribute(IMAGES, target=0)
+
+
 def test_images_in_a_tuple_and_of_255_levels() -> None:
     with pytest.raises(TypeError, match=r"got a tuple; take x\[0\]"):
         check_images((IMAGES,))
@@ -223,6 +251,12 @@ def test_images_in_a_tuple_and_of_255_levels() -> None:
             check_pixel_range(IMAGES / IMAGES.max() * white)
     with pytest.raises(ValueError, match="normalisation inside the classifier"):
         check_pixel_range(IMAGES * 3)
+
+
+def test_a_class_by_its_name(net) -> None:
+    for target in ("cat", "3"):
+        with pytest.raises(TypeError, match=f"the name '{target}'; give the number of the class"):
+            IntegratedGradients(net, steps=2).attribute(IMAGES, target=target)
 
 
 def test_images_of_another_type_than_the_weights(net) -> None:

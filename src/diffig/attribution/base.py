@@ -201,6 +201,8 @@ class Attributor(CaptumCall, ABC):
     def _targets(self, images: Tensor, target: Tensor | int | None) -> Tensor:
         if target is None:
             return self.score.logits(images).argmax(1)
+        if isinstance(target, str):
+            raise TypeError(f"target is the name {target!r}; give the number of the class")
         targets = torch.as_tensor(target, device=images.device)
         return check_targets(targets.expand(len(images)) if targets.ndim == 0 else targets, len(images))
 
