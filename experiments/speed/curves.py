@@ -1,10 +1,10 @@
 """What methods cost against steps, image side, batch, candidates and classes: processor time and peak memory.
 
-    MALLOC_MMAP_THRESHOLD_=65536 python experiments/speed/curves.py [--short] [--output outputs/speed]
+    MALLOC_MMAP_THRESHOLD_=65536 python experiments/speed/curves.py [--short] [--only side ...] [--output outputs/speed]
 
 Linux only, and the environment variable, as in growth.py. One thread, random weights, chunks as the package chooses
-them; each point is measured once. Writes curves.csv and curves.png. Last comes one image of 224 pixels through a
-ResNet-50: IG is measured, the other methods are what their passes cost, of gradients and forwards timed by themselves.
+them; each point is measured once, in seconds of this process's own work, which others on the machine change little.
+Writes curves.csv, in which points of another call stay, and curves.png. `resnet50` is one image of 224 pixels.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch import nn
 import diffig
 from diffig.classifiers import cifar_resnet
 
-METHODS = ("ig", "gig", "diffig_field")
+METHODS = ("ig", "gig", "geodesic_ig", "diffig_field")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -43,13 +43,25 @@ class Point(NamedTuple):
     network: str = "resnet20"
 
 
-def points(short: bool) -> Iterator[Point]:
-    values = {"steps": (16, 32, 64), "side": (32, 64, 128, 256, 512), "batch": (1, 4, 16), "candidates": (1, 2, 4)}
-    few = {"steps": (16, 32, 64), "side": (32, 128, 256), "batch": (1, 4), "candidates": (1, 2)}
-    for varies, found in {**(few if short else values), "classes": (10, 1000) if short else (10, 1000, 10000)}.items():
-        for value in found:
-            network = {"classes": 1000, "network": "mobilenet_v3_small"} if varies == "side" else {}
-            yield Point(varies, value, **{**network, varies: value})  # type: ignore[arg-type]
+VALUES = {
+    "steps": (16, 32, 64, 128, 256),
+    "side": (32, 64, 128, 256, 512),
+    "batch": (1, 4, 16, 64),
+    "candidates": (1, 2, 4, 8),
+    "classes": (10, 1000, 10000),
+    "resnet50": (224,),
+}
+NETWORKS = {
+    "side": {"network": "mobilenet_v3_small", "classes": 1000},
+    "resnet50": {"network": "resnet50", "classes": 1000, "side": 224},
+}
+
+
+def points(varies: str, short: bool) -> Iterator[Point]:
+    """Yield what is measured; the first two values where it has to be short."""
+    for value in VALUES[varies][: 2 if short else None]:
+        own = {} if varies == "resnet50" else {varies: value}
+        yield Point(varies, value, **{**NETWORKS.get(varies, {}), **own})  # type: ignore[arg-type]
 
 
 def network_of(point: Point) -> nn.Module:
@@ -78,58 +90,48 @@ def cost(name: str, point: Point) -> dict[str, object]:
     return {"method": name, **point._asdict(), **found, "forward_images": forwards, "backward_images": backwards}
 
 
-def of_resnet50(passes: dict[str, tuple[int, int]]) -> Iterator[dict[str, object]]:
-    """IG of one image at 224 pixels, and what the passes `(forward, backward)` of other methods cost."""
-    point = Point("resnet50", 224, side=224, classes=1000, network="resnet50")
-    yield cost("ig", point)
-    score, images = diffig.ScoreFunction(network_of(point)), torch.rand(4, 3, 224, 224)
-    start = time.process_time()
-    score.value_and_grad(images, torch.zeros(4, dtype=torch.long))
-    between = time.process_time()
-    score.logits(images)
-    forward, gradient = (time.process_time() - between) / 4, (between - start) / 4
-    for name, (forwards, backwards) in passes.items():
-        seconds = backwards * gradient + (forwards - backwards) * forward
-        known = {"forward_images": forwards, "backward_images": backwards, "seconds": round(seconds, 2)}
-        yield {"method": name, **point._asdict(), "peak_mb": float("nan"), **known}
-
-
 def draw(table: pd.DataFrame, file: Path) -> None:
-    shown = [name for name in dict.fromkeys(table["varies"]) if name != "resnet50"]
-    figure = Figure(figsize=(2.6 * len(shown), 5), layout="constrained")
-    grid = figure.subplots(2, len(shown), sharex="col", squeeze=False)
+    shown = [name for name in VALUES if name != "resnet50" and name in set(table["varies"])]
+    figure = Figure(figsize=(2.4 * len(shown), 5), layout="constrained")
+    grid = figure.subplots(2, len(shown), sharex="col", sharey="row", squeeze=False)
     for column, varies in enumerate(shown):
         for row, (kind, title) in enumerate((("seconds", "s / image"), ("peak_mb", "peak, MB"))):
             axes = grid[row, column]
-            for name, own in table[table["varies"] == varies].groupby("method", sort=False):
-                axes.plot(own["value"], own[kind], "o-", ms=4, label=name)
+            for number, name in enumerate(METHODS):
+                own = table[(table["varies"] == varies) & (table["method"] == name)]
+                axes.plot(own["value"], own[kind], "o-", ms=4, color=f"C{number}", label=name)
             axes.set_xscale("log", base=10 if varies == "classes" else 2)
             axes.set_yscale("log")
             axes.grid(alpha=0.3)
             axes.set_ylabel(title if column == 0 else "")
         grid[1, column].set_xlabel(varies)
-    grid[0, 0].legend(frameon=False)
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=len(METHODS)
+    )
     figure.savefig(file, dpi=110)
+
+
+def measured(file: Path, only: list[str], short: bool) -> pd.DataFrame:
+    """The table so far, after each point written; what is asked for takes the place of what was there."""
+    table = pd.read_csv(file) if file.is_file() else pd.DataFrame({"varies": []})
+    table = table[~table["varies"].isin(only)]
+    for varies in only:
+        for point in points(varies, short):
+            for name in METHODS if varies != "candidates" else ("diffig_field",):
+                line = cost(name, point)
+                table = pd.concat([table, pd.DataFrame([line])], ignore_index=True)
+                table.to_csv(file, index=False)
+                said = (f"{key} {line[key]}" for key in ("seconds", "peak_mb", "forward_images", "backward_images"))
+                print(f"{varies} {point.value} {name}: {', '.join(said)}", flush=True)
+    return table
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("outputs/speed"))
-    parser.add_argument("--short", action="store_true", help="fewer and smaller points")
+    parser.add_argument("--short", action="store_true", help="two values of each")
+    parser.add_argument("--only", nargs="+", choices=VALUES, default=list(VALUES), help="what varies")
     asked = parser.parse_args()
     asked.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    lines: list[dict[str, object]] = []
-    for point in points(asked.short):
-        for name in METHODS if point.varies != "candidates" else ("diffig_field",):
-            lines.append(cost(name, point))
-            said = (f"{key} {lines[-1][key]}" for key in ("seconds", "peak_mb", "forward_images", "backward_images"))
-            print(f"{point.varies} {point.value} {name}: {', '.join(said)}", flush=True)
-            pd.DataFrame(lines).to_csv(asked.output / "curves.csv", index=False)
-    usual = [line for line in lines if (line["varies"], line["value"]) == ("steps", 32) and line["method"] != "ig"]
-    for line in of_resnet50({str(u["method"]): (u["forward_images"], u["backward_images"]) for u in usual}):
-        lines.append(line)
-        print(f"ResNet-50, 224 pixels, {line['method']}: {line['seconds']} s, {line['peak_mb']} MB", flush=True)
-    table = pd.DataFrame(lines)
-    table.to_csv(asked.output / "curves.csv", index=False)
-    draw(table, asked.output / "curves.png")
+    draw(measured(asked.output / "curves.csv", asked.only, asked.short), asked.output / "curves.png")
