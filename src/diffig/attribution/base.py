@@ -22,6 +22,7 @@ from diffig.checks import (
     check_whole,
     warn_non_finite,
 )
+from diffig.credit import Credit
 from diffig.integration.integrate import Integral
 from diffig.integration.soft_insertion_deletion import Fill, Unit, best_footprint
 from diffig.precision import set_aside
