@@ -13,7 +13,7 @@ from PIL import Image
 
 import diffig
 from diffig.config import compose
-from diffig.evaluation.own_classifier import brings_weights, classifier_of, own_options
+from diffig.training.own_classifier import brings_weights, classifier_of, own_options
 
 MINE = """
 import torch
@@ -98,3 +98,10 @@ def test_a_dataset_is_explained_by_what_it_has_loaded(program: Callable[..., int
     assert set(rows["classifier"]) == {"loaded"}
     ours = compose("evaluate", ["classifier=mnist_vit"]).classifier
     assert not brings_weights(ours, built("classifier=mnist_vit"))
+
+
+def test_labels_of_paths_are_made_with_what_it_has_loaded(program: Callable[..., int]) -> None:
+    words = ("module=path_labels", "latents=fields", "dataset.size=8", "trainer=cpu", "module.steps=2")
+    few = ("module.count=2", "module.val_count=2", "module.shard_size=2", "hydra.run.dir=run")
+    assert program("train", *words, *few, "classifier._target_=own_networks.of_digits") == 0
+    assert json.loads(Path("run/labels/manifest.json").read_text())["count"] == {"train": 2, "val": 2}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,11 +11,8 @@ from omegaconf import DictConfig
 from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Dataset
 from diffig.checks import check_widths
-from diffig.classifiers.base import check_fits
-from diffig.classifiers.small_cnn import SmallCNN
-from diffig.classifiers.training import fit_or_load
 from diffig.config import build, build_method, typed_words
-from diffig.evaluation.own_classifier import brings_weights, classifier_of
+from diffig.training import own_classifier
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -35,7 +31,7 @@ def assemble(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
     """Return the dataset and its classifier, which nobody has trained yet."""
     datamodule = build(cfg.dataset)
     datamodule.setup()
-    return datamodule, classifier_of(cfg, datamodule)
+    return datamodule, own_classifier.classifier_of(cfg, datamodule)
 
 
 def make_ready(
@@ -45,10 +41,7 @@ def make_ready(
 
     Methods are built before, so that a wrong key of theirs is told before anything is trained.
     """
-    if brings_weights(cfg.classifier, classifier) and not isinstance(classifier.net, SmallCNN):
-        check_fits(classifier, datamodule)
-    else:
-        fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    own_classifier.make_ready(cfg, classifier, datamodule)
     for attributor in attributors:
         fill_banks(attributor, datamodule, cfg.seed)
 

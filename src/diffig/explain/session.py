@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from diffig.config import build, build_method
-from diffig.evaluation.own_classifier import brings_weights, classifier_of
 from diffig.evaluation.preparation import assemble, empty_banks, make_ready, method_of
 from diffig.explain.inputs import class_names, in_colour, read_image
+from diffig.training.own_classifier import brings_weights, classifier_of
 
 if TYPE_CHECKING:
     from diffig.attribution.base import Attributor

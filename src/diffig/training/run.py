@@ -9,7 +9,6 @@ import lightning.pytorch as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from diffig.classifiers.training import fit_or_load
 from diffig.config import build
 from diffig.io import write_json, write_text
 from diffig.tracking.environment import environment
@@ -17,6 +16,7 @@ from diffig.tracking.identity import build_logger
 from diffig.tracking.progress import in_terminal, progress
 from diffig.tracking.termination import Termination
 from diffig.training.loss_curves import curves, draw_losses, last_loss
+from diffig.training.own_classifier import classifier_of, make_ready
 from diffig.training.recipes import EXPORTS, RECIPES, latent_paths
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,8 @@ def _label(cfg: DictConfig, output: Path) -> None:
     """Make the labels of learned guidance; on several processes each makes its share."""
     data = latent_paths(cfg)
     data.setup()
-    classifier = build(cfg.classifier, datamodule=data.dataset)
-    fit_or_load(classifier, data.dataset, Path(cfg.dirs.cache) / "classifiers", seed=0)
+    classifier = classifier_of(cfg, data.dataset)
+    make_ready(cfg, classifier, data.dataset)
     score = build(cfg.objective)(classifier)
     labels = build(cfg.module, score=score, data=data, output=str(output))
     watchers = [Termination(), *progress()]

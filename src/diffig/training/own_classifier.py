@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from diffig.classifiers.base import Classifier
+from diffig.classifiers.small_cnn import SmallCNN
+from diffig.classifiers.training import check_fits, fit_or_load
 from diffig.config import CONF_DIR, build, options_of
 from diffig.conversion import kind_of
 from diffig.tracking.identity import choices
@@ -41,6 +43,14 @@ def brings_weights(node: DictConfig, classifier: Classifier) -> bool:
     that it is believed; one with an argument `checkpoint` that is null has loaded nothing.
     """
     return classifier.checkpoint is not None or "checkpoint" not in own_options(node)
+
+
+def make_ready(cfg: DictConfig, classifier: Classifier, datamodule: ImageDataModule) -> None:
+    """Give the classifier of a config its weights, unless it brings them; arguments and errors as in `fit_or_load`."""
+    if brings_weights(cfg.classifier, classifier) and not isinstance(classifier.net, SmallCNN):
+        check_fits(classifier, datamodule)
+    else:
+        fit_or_load(classifier, datamodule, Path(cfg.dirs.cache) / "classifiers", seed=0)
 
 
 def own_options(node: DictConfig) -> dict[str, Any]:
