@@ -48,6 +48,15 @@ def as_written() -> contextlib.AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
 
 
+def known(gradients: Tensor, scores: Tensor) -> Tensor:
+    """Return gradients `(B, ...)`, NaN where the score `(B,)` is no number.
+
+    A branch that was not taken hands back zeros, which would look like a map.
+    """
+    lost = ~scores.isfinite()
+    return torch.where(lost.view(-1, *[1] * (gradients.ndim - 1)), torch.nan, gradients) if lost.any() else gradients
+
+
 class ScoreFunction:
     """A scalar score of each image, `F(x)`, its gradient, and a running count of what both have cost.
 
@@ -144,7 +153,7 @@ class ScoreFunction:
                 scores = self.read(self.ask(leaf), labels.clone())
                 (gradient,) = torch.autograd.grad(scores.sum(), leaf)
                 values.append(scores.detach())
-                gradients.append(gradient.contiguous())  # a classifier may work in another memory layout
+                gradients.append(known(gradient.contiguous(), scores))  # a classifier may work in another memory layout
         self.cost += Cost(len(images), len(images))
         return torch.cat(values), torch.cat(gradients)
 

@@ -89,7 +89,7 @@ def test_one_clear_line(
         ("guidance=inf", "guidance is a group and inf none of its names"),
         ("dirs=[1,2]", "dirs is a group and [1, 2] none of its names"),
         ("metrics=[]", "metrics is a group and [] none of its names"),
-        ("~metrics", "a run needs one; choose metrics= one of correlation"),
+        ("~metrics", "a run needs one; choose metrics= one of benchmark"),
         ("hydra.run.dir=null", "hydra.run.dir must be a folder, not None"),
     ],
 )

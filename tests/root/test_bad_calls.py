@@ -26,7 +26,8 @@ from diffig.attribution import (
 )
 from diffig.baselines import Blur
 from diffig.calls import check_logits
-from diffig.checks import check_images, check_pixel_range, check_targets
+from diffig.checks import NonFiniteWarning, check_images, check_pixel_range, check_targets
+from diffig.config import from_config
 from diffig.scores import ScoreFunction
 from oracle.models import Deep, pictures
 
@@ -351,3 +352,32 @@ def test_the_choice_of_images_says_it_too(net) -> None:
     data = SimpleNamespace(test_set=[(image, 0, number) for number, image in enumerate(IMAGES)], name="own")
     with pytest.raises(TypeError, match=r"returned a tuple; logits of shape \(B, K\) are needed"):
         select(data, Wrapped(net, lambda z: (z, None)))
+
+
+class Branches(torch.nn.Module):
+    """Logits that are no numbers for bright images, by a branch that hands back zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.last(self.first(images).relu().mean((2, 3)))
+        return torch.where(images.mean((1, 2, 3))[:, None] > 0.5, torch.nan, logits)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["gradient", "guided_backprop", "rectgrad", "grad_cam", "guided_grad_cam", "fullgrad", "smoothgrad", "idg"],
+)
+def test_a_score_that_is_no_number_has_no_map(method: str) -> None:
+    images = torch.stack([torch.full((3, 8, 8), 0.9), torch.full((3, 8, 8), 0.2)])
+    images += torch.linspace(0, 0.05, 64).view(1, 1, 8, 8)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        explain = from_config(method, ScoreFunction(Branches(), "logit"))
+    with pytest.warns(NonFiniteWarning, match="0"):
+        maps = explain.attribute(images, target=0)
+    assert isinstance(maps, Tensor)
+    assert maps[0].isnan().all()
+    assert maps[1].isfinite().all()
