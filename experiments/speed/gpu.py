@@ -3,8 +3,8 @@
     python experiments/speed/gpu.py [--minutes 8] [--dry] [--output outputs/speed/gpu.csv]
 
 ResNet-50 and ViT-B/16 at 224 pixels with random weights, in float32, under bfloat16 autocast, in channels-last memory
-and compiled. `share` is twice the forward and the backward arithmetic that a method asks for, as timed passes of full
-chunks, over what it took: 1 is a method that costs nothing beside the classifier. `error` is the distance of the map
+and compiled. `share` is the time of the classifier's own passes that a method asks for, as they take in full chunks,
+over what the method took: 1 is a method that costs nothing beside the classifier. `error` is the distance of the map
 from that of float32, as a share of its size. Latent DiffIG has untrained parts of small width. Lines are written as
 they are measured, and none is begun after `--minutes`. `--dry` runs all of it on a CPU with small networks.
 """

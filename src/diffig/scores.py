@@ -48,7 +48,7 @@ def as_written() -> contextlib.AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
 
 
-def known(gradients: Tensor, scores: Tensor) -> Tensor:
+def nan_where_undefined(gradients: Tensor, scores: Tensor) -> Tensor:
     """Return gradients `(B, ...)`, NaN where the score `(B,)` is no number.
 
     A branch that was not taken hands back zeros, which would look like a map.
@@ -84,7 +84,7 @@ class ScoreFunction:
         self.is_fitted = chunk_size is not None
         self.chunk_size = MOST if chunk_size is None else int(chunk_size)
         self.cost = Cost()
-        self.heard: Callable[[int], None] | None = None  # is told how many images went through, as they do
+        self.on_forward: Callable[[int], None] | None = None  # is told how many images went through, as they do
 
     def settled(self, own: Objective) -> ScoreFunction:
         """Return a score of the objective `own` where none was named, and this score where one was."""
@@ -98,7 +98,7 @@ class ScoreFunction:
         """Return a score of the same kind with a bill of its own, of another classifier where one is given."""
         score = ScoreFunction(classifier or self.classifier, self.objective)
         score.is_open, score.is_fitted, score.chunk_size = self.is_open, self.is_fitted, self.chunk_size
-        score.heard = self.heard
+        score.on_forward = self.on_forward
         return score
 
     def fit(self, images: Tensor) -> None:
@@ -116,8 +116,8 @@ class ScoreFunction:
         """
         with for_the_classifier(images) as given:
             logits: Tensor = self.classifier(given.clone(memory_format=torch.contiguous_format))
-        if self.heard is not None:
-            self.heard(len(images))
+        if self.on_forward is not None:
+            self.on_forward(len(images))
         if logits.ndim == 2 and logits.shape[1] == 1:
             warnings.warn(SINGLE_LOGIT, stacklevel=2)
             logits = nn.functional.pad(logits, (0, 1))
@@ -153,7 +153,9 @@ class ScoreFunction:
                 scores = self.read(self.ask(leaf), labels.clone())
                 (gradient,) = torch.autograd.grad(scores.sum(), leaf)
                 values.append(scores.detach())
-                gradients.append(known(gradient.contiguous(), scores))  # a classifier may work in another memory layout
+                gradients.append(
+                    nan_where_undefined(gradient.contiguous(), scores)
+                )  # a classifier may work in another memory layout
         self.cost += Cost(len(images), len(images))
         return torch.cat(values), torch.cat(gradients)
 

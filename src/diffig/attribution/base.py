@@ -139,12 +139,14 @@ class Attributor(CaptumCall, ABC):
         Args:
             attributions: `(B, C, H, W)`, made by whatever method.
             start_point: a baseline as `attribute` takes it; black where none is given.
-            end_point: the images.
+            end_point: the images `(B, C, H, W)` in [0, 1].
             target: the classes, as in `attribute`.
         """
         images, attributions = self._inside(alone(end_point)), alone(attributions)
         check_images(images, "end_point")
+        check_pixel_range(images, "end_point")
         check_like(attributions, images, "attributions")
+        self.score.fit(images)
         targets = self._targets(images, target)
         start = named_references(images, 0.0 if start_point is None else alone(start_point))
         change = self.score.score(images, targets) - self.score.score(start, targets)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diffig.attribution.layouts import Layout, as_map, layout_of
-from diffig.scores import ScoreFunction, known
+from diffig.scores import ScoreFunction, nan_where_undefined
 
 
 class FeatureMaps:
@@ -118,7 +118,7 @@ def features_and_gradient(
             score.charge(len(leaf), len(leaf))
             hooks.layer, features, gradient = _last_that_counts(hooks, kept, slopes)
             maps.append(features.detach().to(images.dtype))  # a layer under autocast has made them coarser
-            gradients.append(known(gradient.to(images.dtype), scores))
+            gradients.append(nan_where_undefined(gradient.to(images.dtype), scores))
     return torch.cat(maps), torch.cat(gradients)
 
 

@@ -20,7 +20,7 @@ from diffig.attribution.base import Attributor
 from diffig.attribution.lrp_layers import CONVOLUTIONS
 from diffig.integration.integrate import Integral
 from diffig.randomness import Streams
-from diffig.scores import known
+from diffig.scores import nan_where_undefined
 
 LAYERS = (*CONVOLUTIONS, "linear")
 SUMS = ("add", "__add__", "__radd__", "__iadd__", "add_", "addmm", "addmv", "addbmm", "baddbmm")
@@ -126,7 +126,7 @@ class FullGrad(Attributor):
                 _, ends, gradient, *rest = torch.autograd.grad(
                     scores.sum(), kept, allow_unused=True, materialize_grads=True
                 )
-                gradient = known(gradient, scores)
+                gradient = nan_where_undefined(gradient, scores)
                 if any(len(slope) != len(leaf) for slope in rest):
                     raise ValueError(
                         "fullgrad needs every bias added where the batch is the first dimension; in this classifier "

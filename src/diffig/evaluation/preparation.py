@@ -12,7 +12,7 @@ from diffig.attribution.base import Attributor
 from diffig.baselines import Average, Dataset
 from diffig.checks import check_widths
 from diffig.config import build, build_method, typed_words
-from diffig.training import own_classifier
+from diffig.training.own_classifier import classifier_of, give_weights
 
 if TYPE_CHECKING:
     from diffig.classifiers.base import Classifier
@@ -31,7 +31,7 @@ def assemble(cfg: DictConfig) -> tuple[ImageDataModule, Classifier]:
     """Return the dataset and its classifier, which nobody has trained yet."""
     datamodule = build(cfg.dataset)
     datamodule.setup()
-    return datamodule, own_classifier.classifier_of(cfg, datamodule)
+    return datamodule, classifier_of(cfg, datamodule)
 
 
 def make_ready(
@@ -41,7 +41,7 @@ def make_ready(
 
     Methods are built before, so that a wrong key of theirs is told before anything is trained.
     """
-    own_classifier.make_ready(cfg, classifier, datamodule)
+    give_weights(cfg, classifier, datamodule)
     for attributor in attributors:
         fill_banks(attributor, datamodule, cfg.seed)
 

@@ -229,7 +229,7 @@ class Explainer(CaptumCall):
         with Bar(self.name, len(images), self.progress) as bar:
             for part in parts:
                 method.score = self.subject.score(method.score.objective, part.classifier)
-                method.score.heard = bar.heard
+                method.score.on_forward = bar.count
                 some = {key: _rows(value, part.rows, images) for key, value in options.items()}
                 start = _rows(baselines, part.rows, images)
                 results.append(method.explain(images[part.rows], start, part.targets, indices[part.rows.cpu()], **some))

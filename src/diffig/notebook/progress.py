@@ -27,7 +27,7 @@ class Bar:
         self.since = time.monotonic() + (PATIENCE if shown == "auto" else 0)
         self.bar: Any = None
 
-    def heard(self, images: int) -> None:
+    def count(self, images: int) -> None:
         """Count images that went through the model."""
         self.asked += images
         self._show()

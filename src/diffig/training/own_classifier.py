@@ -45,7 +45,7 @@ def brings_weights(node: DictConfig, classifier: Classifier) -> bool:
     return classifier.checkpoint is not None or "checkpoint" not in own_options(node)
 
 
-def make_ready(cfg: DictConfig, classifier: Classifier, datamodule: ImageDataModule) -> None:
+def give_weights(cfg: DictConfig, classifier: Classifier, datamodule: ImageDataModule) -> None:
     """Give the classifier of a config its weights, unless it brings them; arguments and errors as in `fit_or_load`."""
     if brings_weights(cfg.classifier, classifier) and not isinstance(classifier.net, SmallCNN):
         check_fits(classifier, datamodule)

@@ -16,7 +16,7 @@ from diffig.tracking.identity import build_logger
 from diffig.tracking.progress import in_terminal, progress
 from diffig.tracking.termination import Termination
 from diffig.training.loss_curves import curves, draw_losses, last_loss
-from diffig.training.own_classifier import classifier_of, make_ready
+from diffig.training.own_classifier import classifier_of, give_weights
 from diffig.training.recipes import EXPORTS, RECIPES, latent_paths
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _label(cfg: DictConfig, output: Path) -> None:
     data = latent_paths(cfg)
     data.setup()
     classifier = classifier_of(cfg, data.dataset)
-    make_ready(cfg, classifier, data.dataset)
+    give_weights(cfg, classifier, data.dataset)
     score = build(cfg.objective)(classifier)
     labels = build(cfg.module, score=score, data=data, output=str(output))
     watchers = [Termination(), *progress()]
