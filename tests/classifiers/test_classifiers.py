@@ -100,7 +100,9 @@ def test_parameter_counts_are_the_published_ones() -> None:
     ids=lambda one: one.name,
 )
 def test_the_memory_layout_changes_no_value_and_no_shape(classifier: Classifier) -> None:
-    images = torch.rand(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    # In float32 another kernel's rounding may open a ReLU that stands at its corner, and the gradients then differ.
+    classifier = classifier.double()
+    images = torch.rand(3, 3, 40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 1, 2])
     seen, hook = [], lambda _, given: seen.append(given[0].is_contiguous(memory_format=torch.channels_last))
     handle = classifier.net.register_forward_pre_hook(hook)
@@ -112,7 +114,7 @@ def test_the_memory_layout_changes_no_value_and_no_shape(classifier: Classifier)
     assert seen == [True, False]
     assert found[0][1].is_contiguous()
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12 * float(other.abs().max()))
 
 
 def test_gradients_ask_nothing_of_the_weights_and_leave_them_as_they_were() -> None:
