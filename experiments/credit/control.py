@@ -1,14 +1,15 @@
 """What does the prior bring? DiffIG's own credit, consensus and widths on candidates that come from elsewhere.
 
-    python experiments/credit/control.py cifar10|photos|digits|mnist results.csv [images] [skip] [candidates...]
+    python experiments/credit/control.py cifar10|photos|digits|mnist results.csv [images] [skip] [words...]
 
-Each image gets four candidates of eight gradients. They are put together as `method=diffig_field` puts its samples
-together, and differ in nothing but where their progress comes from:
+Each image gets four candidates of eight gradients, or what a word with "=" in it asks of the command line, as
+`steps=128 guidance.proposals=16`. They are put together as `method=diffig_field` puts its samples together, and differ
+in nothing but where their progress comes from:
 
     prior        the trained prior
     finer_prior  the same in 40 denoising steps instead of 10
     schedule     the schedule four times, no variation
-    overlaps     the schedule with four overlaps, made by hand
+    overlaps     the schedule with four overlaps, made by hand, or with sixteen (`sixteen_overlaps`)
     powers       the schedule with four powers, made by hand
     windows      the schedule with an overlap and a power drawn for each path
     exact        stick-breaking drawn exactly, what the prior was trained on
@@ -17,8 +18,9 @@ together, and differ in nothing but where their progress comes from:
     single_cells exact stick-breaking, every place on its own
     white        a field of independent normal numbers, no distribution of paths at all
 
-Without names all of them are judged. The images are the judged ones (`judge.sh`), or with `cifar10_development` and
-`photos_development` those of `search.py`. Each image's values are kept beside the table as `<name>.npy`.
+Without names all of them are judged, and the first named is compared with the rest. The images are the judged ones
+(`judge.sh`), or with `cifar10_development` and `photos_development` those of `search.py`. Each image's values are kept
+beside the table as `<name>.npy`.
 """
 
 from __future__ import annotations
@@ -126,6 +128,7 @@ CONTROLS: dict[str, tuple[Progress, Windows] | int] = {  # or the prior, in so m
     "finer_prior": 40,
     "schedule": (straight, DEFAULT),
     "overlaps": (straight, listed(*(Schedule(overlap=overlap) for overlap in (0.1, 0.3, 0.5, 0.7)))),
+    "sixteen_overlaps": (straight, listed(*(Schedule(overlap=0.05 * (overlap + 1)) for overlap in range(16)))),
     "powers": (straight, listed(*(Schedule(power=power) for power in (0.7, 0.9, 1.1, 1.4)))),
     "windows": (straight, some),
     "exact": (exact(), DEFAULT),
@@ -137,9 +140,10 @@ CONTROLS: dict[str, tuple[Progress, Windows] | int] = {  # or the prior, in so m
 }
 
 
-def main(pair: str, results: Path, count: int, skip: int, names: list[str]) -> None:
-    """Judge every kind of candidates on the same images and write means, and the prior's lead over each."""
-    cfg = compose("evaluate", SETS[pair])
+def main(pair: str, results: Path, count: int, skip: int, words: list[str]) -> None:
+    """Judge every kind of candidates on the same images and write means, and the first one's lead over each."""
+    names = [word for word in words if "=" not in word] or list(CONTROLS)
+    cfg = compose("evaluate", SETS[pair] + [word for word in words if "=" in word])
     datamodule, classifier = prepare(cfg)
     if pair.endswith("_development"):
         positions = development(pair.removesuffix("_development"), datamodule, classifier)[skip:][:count]
@@ -147,7 +151,7 @@ def main(pair: str, results: Path, count: int, skip: int, names: list[str]) -> N
         positions = select(datamodule, classifier, count, only_correct=True, seed=0, skip=skip)
     batch, folder, found = drawn(datamodule, positions), results.with_suffix(""), {}
     folder.mkdir(parents=True, exist_ok=True)
-    for name in names or CONTROLS:
+    for name in names:
         kept = folder / f"{name}.npy"
         if not kept.exists():
             attributor, control = explain_with(cfg, datamodule, classifier), CONTROLS[name]
@@ -160,7 +164,7 @@ def main(pair: str, results: Path, count: int, skip: int, names: list[str]) -> N
         print(name, found[name].mean(0).round(3), found[name].mean().round(4), flush=True)
     lines = []
     for name, values in found.items():
-        lead = found["prior"] - values
+        lead = found[names[0]] - values
         leads = (*lead.T, lead.mean(1))
         line = {"candidates": name, "images": len(values)}
         for column, ahead, own in zip(
@@ -168,7 +172,7 @@ def main(pair: str, results: Path, count: int, skip: int, names: list[str]) -> N
         ):
             line[column] = round(float(own), 4)
             low, high = bootstrap_interval(ahead)
-            line[f"prior minus this, {column}"] = f"{ahead.mean():+.3f} [{low:.3f}, {high:.3f}]"
+            line[f"{names[0]} minus this, {column}"] = f"{ahead.mean():+.3f} [{low:.3f}, {high:.3f}]"
         lines.append(line)
     pd.DataFrame(lines).to_csv(results, index=False)
 

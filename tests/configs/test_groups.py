@@ -252,7 +252,7 @@ def test_objective(objective: str, batch: Batch, network: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "proposals", "budget"), [("fast", 2, 16), ("default", 4, 32), ("best", 8, 128)], ids=str
+    ("preset", "proposals", "budget"), [("fast", 2, 16), ("default", 4, 32), ("best", 16, 128)], ids=str
 )
 def test_preset(preset: str, proposals: int, budget: int, batch: Batch, network: Any) -> None:
     method = from_config("diffig_field", network, [f"preset={preset}"])
