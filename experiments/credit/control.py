@@ -8,7 +8,7 @@ in nothing but where their progress comes from:
 
     prior        the trained prior
     finer_prior  the same in 40 denoising steps instead of 10
-    schedule     the schedule four times, no variation
+    schedule     the schedule for every candidate, no variation
     overlaps     the schedule with four overlaps, made by hand, or with sixteen (`sixteen_overlaps`)
     powers       the schedule with four powers, made by hand
     windows      the schedule with an overlap and a power drawn for each path
@@ -32,15 +32,14 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
-from search import COLUMNS, DEVELOPMENT, development, drawn, judged
+from compare import compared
+from search import DEVELOPMENT, development, drawn, judged
 from torch import Tensor
 
 from diffig.config import build, compose
 from diffig.evaluation.preparation import explain_with, prepare
 from diffig.evaluation.selection import select
-from diffig.evaluation.statistics import bootstrap_interval
 from diffig.method import FieldPath
 from diffig.method.field.space import FieldSpace
 from diffig.paths import AlphaPath, PathGenerator, Schedule, StickBreakingPath
@@ -162,19 +161,7 @@ def main(pair: str, results: Path, count: int, skip: int, words: list[str]) -> N
             np.save(kept, judged(attributor, build(cfg.baseline), batch, cfg.batch_size))
         found[name] = np.load(kept)
         print(name, found[name].mean(0).round(3), found[name].mean().round(4), flush=True)
-    lines = []
-    for name, values in found.items():
-        lead = found[names[0]] - values
-        leads = (*lead.T, lead.mean(1))
-        line = {"candidates": name, "images": len(values)}
-        for column, ahead, own in zip(
-            (*COLUMNS.values(), "mean"), leads, (*values.mean(0), values.mean()), strict=True
-        ):
-            line[column] = round(float(own), 4)
-            low, high = bootstrap_interval(ahead)
-            line[f"{names[0]} minus this, {column}"] = f"{ahead.mean():+.3f} [{low:.3f}, {high:.3f}]"
-        lines.append(line)
-    pd.DataFrame(lines).to_csv(results, index=False)
+    compared(found).to_csv(results, index=False)
 
 
 if __name__ == "__main__":
