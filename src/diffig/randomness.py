@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,19 @@ def stream(seed: int, purpose: str, number: int) -> np.random.Generator:
     """Return the random stream of one numbered thing."""
     key = [seed & 0xFFFFFFFF, zlib.crc32(purpose.encode()), number]
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+def restored(device: str, state: bytes) -> torch.Generator:
+    """Return a generator in a state."""
+    return torch.Generator(device).set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def _as_bytes(generator: torch.Generator) -> tuple[Any, tuple[str, bytes]]:
+    return restored, (str(generator.device), generator.get_state().numpy().tobytes())
+
+
+# Torch hands the state to a new process in shared memory, which is freed before that process has begun to read.
+ForkingPickler.register(torch.Generator, _as_bytes)
 
 
 def first_counter(trainer: Any, batch_size: int) -> int:

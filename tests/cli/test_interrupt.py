@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,8 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from safetensors.torch import load_file
 
+import forked
+
 Program = Callable[..., int]
 TINY = ("dataset.size=8", "classifier.width=8", "metrics=fast", "trainer=cpu")
 
@@ -25,27 +25,13 @@ def test_an_interrupted_evaluation_goes_on(
     asked: signal.Signals, program: Program, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [*TINY, "method=gig", "steps=150", "limit=12", "batch_size=2", f"dirs.cache={cache}", "hydra.run.dir=run"]
-    command = [sys.executable, "-m", "diffig.cli.evaluate", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
-    parts, limit = tmp_path / "run" / "rows", time.monotonic() + 300
-    while len(list(parts.glob("rows-*.parquet"))) < 2:
-        assert running.poll() is None, "it ended before it could be interrupted"
-        assert time.monotonic() < limit, "no batch came"
-        time.sleep(0.02)
-    running.send_signal(asked)
-    _, said = running.communicate(timeout=120)
-    assert running.returncode == 130
+    parts = tmp_path / "run" / "rows"
+    with forked.program("evaluate", words, tmp_path) as running:
+        running.until(lambda: len(list(parts.glob("rows-*.parquet"))) >= 2)
+        running.send_signal(asked)
+        assert running.wait() == 130
     hint = f"interrupted; the same command with hydra.run.dir={tmp_path / 'run'} goes on from here"
-    assert [line for line in said.splitlines() if "interrupted" in line or "Traceback" in line] == [hint]
+    assert [line for line in running.said.splitlines() if "interrupted" in line or "Traceback" in line] == [hint]
     assert (tmp_path / "run" / "status").read_text() == "interrupted"
     before = {file.name: file.stat().st_mtime_ns for file in parts.glob("rows-*.parquet")}
     capfd.readouterr()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import forked
 from diffig.evaluation.rows import RowStore
 from diffig.evaluation.thumbnails import read_thumbnails
 
@@ -31,17 +28,11 @@ def test_kill_and_resume(
 ) -> None:
     words = [*TINY, *SLOW, f"dirs.cache={cache}"]
     assert program("evaluate", *words, "hydra.run.dir=whole") == 0
-    command = [sys.executable, "-m", "diffig.cli.evaluate", *words, "hydra.run.dir=killed"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     parts = tmp_path / "killed" / "rows"
-    limit = time.monotonic() + 300
-    while len(list(parts.glob("rows-*.parquet"))) < 2:
-        assert running.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < limit, "no batch came"
-        time.sleep(0.02)
-    running.send_signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    with forked.program("evaluate", [*words, "hydra.run.dir=killed"], tmp_path) as running:
+        running.until(lambda: len(list(parts.glob("rows-*.parquet"))) >= 2)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "rows.parquet").exists()
     before = {file.name: file.stat().st_mtime_ns for file in parts.glob("rows-*.parquet")}
     assert 2 <= len(before) < 6

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import runpy
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+
+from forked import Forked
 
 # Everything in one interpreter: most of the time goes into imports.
 SCRIPT = """
@@ -78,10 +79,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one process and two forked ones have left."""
     folder = tmp_path_factory.mktemp("training")
     (folder / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "script.py", "trainer.strategy=ddp_fork"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    call = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=550)
-    assert call.returncode == 0, call.stdout + call.stderr
+    script = partial(runpy.run_path, "script.py", run_name="__main__")
+    with Forked(script, folder, ["script.py", "trainer.strategy=ddp_fork"]) as running:
+        assert running.wait(timeout=550) == 0, running.said
     return folder
 
 

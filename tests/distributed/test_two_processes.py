@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,23 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import forked
 from diffig.evaluation.rows import KEY
 from diffig.evaluation.thumbnails import read_thumbnails
 
 # 7 images on 2 processes: one has an image more, so that a padding sampler would show. No guidance, no training: ig.
 WORDS = ("dataset.size=8", "classifier.width=8", "metrics=fast", "method=spi", "steps=4", "limit=7", "batch_size=2")
 ON_TWO = ("trainer.accelerator=cpu", "trainer.devices=2")
-
-# One interpreter for all runs: most of the time goes into imports.
-ALL = """
-import json, sys
-from hydra.core.global_hydra import GlobalHydra
-from diffig.cli.evaluate import main
-for words in json.loads(sys.argv[1]):
-    sys.argv = ["diffig-evaluate", *words]
-    GlobalHydra.instance().clear()
-    main()
-"""
 
 
 def run(command: list[str], folder: Path) -> None:
@@ -57,13 +46,13 @@ def compare(folder: Path, many: str = "two", processes: int = 2) -> None:
 
 
 def test_forked_processes(tmp_path: Path) -> None:
-    script = tmp_path / "all.py"
-    script.write_text(ALL)
     runs = [["trainer=cpu", "hydra.run.dir=one"]]
     for name, count in (("two", 2), ("three", 3)):
         words = ("trainer.accelerator=cpu", f"trainer.devices={count}", "trainer.strategy=ddp_fork")
         runs.append([*words, f"hydra.run.dir={name}"])
-    run([sys.executable, str(script), json.dumps([[*WORDS, *words] for words in runs])], tmp_path)
+    for words in runs:
+        with forked.program("evaluate", [*WORDS, *words], tmp_path) as running:
+            assert running.wait() == 0, running.said
     compare(tmp_path)
     compare(tmp_path, "three", 3)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from test_docs_pages import TEXTS, blocks
 
+import forked
 
-def test_a_method_a_metric_and_a_dataset_of_ones_own(tmp_path: Path) -> None:
+
+def test_a_method_a_metric_and_a_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = TEXTS["docs/extend.md"]
     python = blocks(page, "python")
     assert len(python) == 3
@@ -25,12 +26,10 @@ def test_a_method_a_metric_and_a_dataset_of_ones_own(tmp_path: Path) -> None:
     (command,) = blocks(page, "bash")
     program, *words = shlex.split(command)
     assert program == "diffig-evaluate"
-    script = "import sys; sys.path.insert(0, ''); from diffig.cli.evaluate import main; main()"
     quick = ["classifier.width=4", "trainer=cpu", "metrics=fast", "only_correct=false", "hydra.run.dir=run"]
-    call = subprocess.run(
-        [sys.executable, "-c", script, *words, *quick], cwd=tmp_path, capture_output=True, text=True, timeout=500
-    )
-    assert call.returncode == 0, call.stdout + call.stderr
+    monkeypatch.syspath_prepend(tmp_path)  # a program has the folder it is started in on its path
+    with forked.program("evaluate", [*words, *quick], tmp_path) as running:
+        assert running.wait() == 0, running.said
     rows = pd.read_parquet(tmp_path / "run" / "rows.parquet")
     assert set(rows["method"]) == {"middle_gradient"}
     assert set(rows["dataset"]) == {"stripes"}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import soak
 from soak import ALLOWED, growth
 
-SOAK = Path(__file__).with_name("soak.py")
+from forked import Forked
 
 
 @pytest.mark.parametrize(
@@ -21,10 +20,10 @@ SOAK = Path(__file__).with_name("soak.py")
     ],
 )
 def test_nothing_is_left_behind(words: tuple[str, ...], tmp_path: Path) -> None:
-    command = [sys.executable, str(SOAK), "--folder", str(tmp_path), *words]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=590)
+    with Forked(soak.main, tmp_path, ["soak.py", "--folder", str(tmp_path), *words]) as running:
+        assert running.wait(timeout=590) == 0, running.said
     lines = pd.read_csv(tmp_path / "soak.csv")[1:]
-    assert len(lines) == int(words[-1]), ended.stderr
+    assert len(lines) == int(words[-1])
     for column in ("open_files", "threads", "tensors"):
         assert lines[column].nunique() == 1, lines
     assert lines["memory_mb"].max() - lines["memory_mb"].min() < 50, lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
@@ -11,6 +12,15 @@ from scipy import stats
 
 from diffig.baselines import Average, Blur, Constant, Dataset, Gaussian, Mean, Uniform
 from diffig.randomness import Streams
+
+
+def test_a_generator_goes_to_another_process_by_value() -> None:
+    generator = torch.Generator().manual_seed(3)
+    torch.rand(5, generator=generator)
+    sent = bytes(ForkingPickler.dumps(generator))
+    assert b"rebuild_storage" not in sent, "memory that is shared may be freed before it is read"
+    again = ForkingPickler.loads(sent)
+    assert torch.equal(torch.rand(7, generator=again), torch.rand(7, generator=generator))
 
 
 def first(seed, index, path=0, purpose=""):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 
+import forked
 from diffig.config import compose
 from diffig.training.checkpoints import Checkpoints
 from diffig.training.ema import EMA
@@ -206,17 +204,11 @@ def test_a_killed_program_goes_on(parts, tmp_path):
     words += ["latents.samples=200", "trainer.accumulate_grad_batches=2"]
     train(compose("train", [*words, f"dirs.output={tmp_path / 'whole'}"]))
     broken = tmp_path / "broken"
-    command = [sys.executable, "-m", "diffig.cli.train", *words, f"hydra.run.dir={broken}"]
-    running = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
-    )
-    limit, last = time.monotonic() + 200, broken / "checkpoints" / "last.ckpt"
-    while not last.is_file() or torch.load(last, weights_only=True)["global_step"] < 15:
-        assert running.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < limit, "no checkpoint came"
-        time.sleep(0.02)
-    running.send_signal(signal.SIGKILL)
-    assert running.wait() == -signal.SIGKILL
+    last = broken / "checkpoints" / "last.ckpt"
+    with forked.program("train", [*words, f"hydra.run.dir={broken}"], tmp_path) as running:
+        running.until(lambda: last.is_file() and torch.load(last, weights_only=True)["global_step"] >= 15)
+        running.send_signal(signal.SIGKILL)
+        assert running.wait() == -signal.SIGKILL
     assert 15 <= torch.load(last, weights_only=True)["global_step"] < 80
     assert not exported(broken)
     train(compose("train", [*words, f"dirs.output={broken}"]))
