@@ -78,7 +78,7 @@ class FieldDiffIG(RegionalAttributor):
         footprint: float | Sequence[float] = FOOTPRINTS,
         nodes: Nodes = "score",
     ) -> None:
-        guidance = guidance or Guidance(proposals=4, keep="consensus")
+        guidance = guidance or Guidance(proposals=4, keep=("consensus", "mean"))
         check_at_least(steps, 1, "steps", "backward images for each path")
         spent = guidance.backward_images(sample_steps)
         share = steps // guidance.proposals  # backward images of one proposal
@@ -129,8 +129,8 @@ class FieldDiffIG(RegionalAttributor):
         path = self.field.generate(*judged, n_paths=count, streams=streams, region=region)
         repeated = candidates(judged.targets, count)
         integral = integrate(path, self.score, repeated, self.credit, steps=self.steps, nodes=self.nodes)
-        ways = []
-        for keep in self.field.guidance.keep:
+        ways, guidance = [], self.field.guidance
+        for keep in guidance.keep if guidance.proposals > 1 else guidance.keep[:1]:  # one is kept in one way
             kept = combine(integral, keep, judged.repeated(self.n_paths), *self.judged_by)
             ways.append(combine(kept, self.aggregation, judged, *self.judged_by))
         return ways[0]._replace(attribution=torch.stack([way.attribution for way in ways], 1))
