@@ -15,7 +15,6 @@ from diffig.classifiers import small_cnn
 from diffig.classifiers.training import fit_or_load
 from diffig.data.digits import Digits
 from diffig.evaluation.gallery import heat
-from diffig.method import Guidance
 from diffig.randomness import Streams
 from diffig.scores import ScoreFunction
 
@@ -34,7 +33,7 @@ def main() -> None:
         "Integrated Gradients": IntegratedGradients(score),
         "SPI": StickBreakingIntegration(score),
         "coarse to fine": CoarseToFine(score),
-        "field DiffIG": FieldDiffIG(score, guidance=Guidance(proposals=4)),
+        "field DiffIG": FieldDiffIG(score),
     }
     streams = Streams(0, torch.tensor([index]))
     figure, axes = plt.subplots(len(methods), FRAMES + 2, figsize=(1.15 * (FRAMES + 2) + 1, 1.2 * len(methods) + 0.3))
