@@ -86,7 +86,7 @@ def with_current_keys(cfg: DictConfig, words: Iterable[str]) -> DictConfig:
     from omegaconf import OmegaConf, open_dict
 
     typed = {word.lstrip("+").partition("=")[0] for word in words}
-    while old := next((key for key in _keys_of(cfg) if current_key(key) != key), None):
+    while old := next((key for key in keys_of(cfg) if current_key(key) != key), None):
         new = current_key(old)
         tell(old, new)
         place, _, name = old.rpartition(".")
@@ -112,13 +112,14 @@ def typed_words(of: Literal["task", "hydra"] = "task") -> list[str]:
     return list(typed)
 
 
-def _keys_of(node: Any, place: str = "") -> Iterator[str]:
+def keys_of(node: Any, place: str = "") -> Iterator[str]:
+    """Return the dotted keys of a config, those below an interpolation aside."""
     from omegaconf import DictConfig
 
     for name in node if isinstance(node, DictConfig) and not node._is_interpolation() and not node._is_none() else ():
         key = f"{place}.{name!s}" if place else str(name)
         yield key
-        yield from _keys_of(node._get_node(name), key)
+        yield from keys_of(node._get_node(name), key)
 
 
 def from_config(method: str, classifier: nn.Module | ScoreFunction, overrides: list[str] | None = None) -> Attributor:

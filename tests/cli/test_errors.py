@@ -49,9 +49,6 @@ def weights_of_another_network(folder: Path) -> Path:
         (["method=ig", "target=nothing"], "target='nothing' is unknown; choose label or prediction"),
         (["prior=file"], "prior.path is not set; give it on the command line, prior.path=..."),
         (["prior=file", "prior.path=none.safetensors"], "no prior at none.safetensors"),
-        (["method=ig", "stepz=3"], "stepz"),
-        (["method=nonsense"], "coarse_to_fine"),
-        (["credit=nonsense"], "proportional"),
         (["credit=proportional", "credit.p=-1"], "credit.p=-1 must be a number of at least 0"),
         (["credit=proportional", "credit.q=-.5"], "credit.q=-0.5 must be a number of at least 0"),
         (["credit=agreeing", "credit.footprint=1.5"], "credit.footprint=1.5 is wider than the image"),
@@ -62,7 +59,6 @@ def weights_of_another_network(folder: Path) -> Path:
             "guidance.keep='best' is unknown; choose one of ['mean', 'consensus', 'best_mixture']",
         ),
         (["credit=agreeing", "credit.unit=mile"], "credit.unit='mile' is unknown"),
-        (["credit=agreeing", "credit.r=1"], "Key 'r' is not in struct"),
         (
             ["method=grad_cam", "credit=agreeing"],
             "GradCAM follows none; leave credit out, or choose one of method=agi,",

@@ -15,16 +15,27 @@ import yaml
 from omegaconf import OmegaConf
 
 import diffig
-from diffig.config import compose, descriptions_of, options_of
+from diffig.cli.slips import misspelt
+from diffig.config import compose, descriptions_of, keys_of, options_of
 
 Program = Callable[..., int]
 NAMES = ("evaluate", "explain", "train", "report")
 
 
+PAGES: dict[str, str] = {}
+
+
 @pytest.fixture(params=NAMES)
-def page(request: pytest.FixtureRequest, program: Program, capfd: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    assert program(request.param, "--help") == 0
-    return request.param, capfd.readouterr().out
+def page(
+    request: pytest.FixtureRequest, program: Program, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> tuple[str, str]:
+    """The name of a program and its page, which is asked for once."""
+    name = request.param
+    if name not in PAGES:
+        assert program(name, "--help") == 0
+        PAGES[name] = capfd.readouterr().out
+        assert not list(tmp_path.iterdir()), "asking leaves nothing behind"
+    return name, PAGES[name]
 
 
 def part(page: str, title: str) -> str:
@@ -32,7 +43,7 @@ def part(page: str, title: str) -> str:
     return re.split(r"\n(?=[A-Z])", page.split(f"\n{title}", 1)[1].split("\n", 1)[1])[0]
 
 
-def test_help_is_a_page_that_says_what_how_and_with_which_words(page: tuple[str, str], tmp_path: Path) -> None:
+def test_help_is_a_page_that_says_what_how_and_with_which_words(page: tuple[str, str]) -> None:
     name, text = page
     assert text.startswith(f"diffig-{name} ")
     assert len(text.splitlines()) < 75
@@ -45,7 +56,6 @@ def test_help_is_a_page_that_says_what_how_and_with_which_words(page: tuple[str,
         words = [word for word in command[1:] if word != "-m"]
         swept = "-m" in command or name != "evaluate"
         compose(name, [re.sub(r"^((?!runs|formats)[\w.]+=[^,]+),.*", r"\1", word) if swept else word for word in words])
-    assert not list(tmp_path.iterdir()), "asking leaves nothing behind"
 
 
 def test_keys_that_it_names_are_there_with_the_values_it_says(page: tuple[str, str]) -> None:
@@ -97,6 +107,80 @@ def test_methods_are_listed_with_a_line_each(
     for name, sentence in diffig.methods().items():
         assert f"{name} {' '.join(sentence.split())}" in said
     assert diffig.methods()["ig"] == "Integrated Gradients (Sundararajan et al. 2017)."
+
+
+def test_a_reader_may_leave_before_the_end(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert program("evaluate", "--info", "method") == 0
+        print("more", file=pipe, flush=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("evaluate", ["methd=ig"], "there is no key methd; did you mean method"),
+        (
+            "evaluate",
+            ["method=gig", "method.fracton=0.2"],
+            "there is no key method.fracton; did you mean method.fraction",
+        ),
+        ("evaluate", ["-m", "classifier.widht=4,8"], "did you mean classifier.width"),
+        ("train", ["module=path_diffusion", "trainer.max_step=3"], "did you mean trainer.max_steps"),
+        ("explain", ["imge=3"], "did you mean image"),
+        ("report", ["runz=here"], "did you mean runs"),
+        ("evaluate", ["wholly_other=3"], "--help names the keys used most"),
+        ("evaluate", ["credit=agreeing", "credit.r=1"], "there is no key credit.r"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_slip_is_answered_with_the_key_that_was_meant(
+    name: str, words: list[str], said: str, program: Program, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert program(name, *words) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"{words[-1]}: ")
+    assert said in line
+    assert line.endswith(f"a plus before it, +{words[-1]}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["method=igg"],
+            "method=igg: method has no igg; did you mean ig or ",
+        ),
+        (["-m", "method=ig,coarse_to_find"], "method has no coarse_to_find; did you mean coarse_to_fine; "),
+        (
+            ["credit=nonsense"],
+            "credit has no nonsense; choose one of agreeing, idgi, proportional, riemann; --info credit",
+        ),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_an_option_that_is_not_there_is_answered_with_those_that_are(
+    words: list[str], said: str, program: Program, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert program("evaluate", *words) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_every_key_of_every_program_is_known() -> None:
+    for name in NAMES:
+        words = {"train": ["module=path_diffusion"]}.get(name, [])
+        keys = [key for key in keys_of(compose(name, words)) if not key.startswith("metrics.metrics")]
+        assert misspelt(name, [*words, *(f"{key}=1" for key in keys)]) is None
+
+
+def test_keys_of_ones_own_are_hydras_to_judge() -> None:
+    assert misspelt("evaluate", ["--config-dir=mine", "method=mine", "method.mine=3"]) is None
+    assert misspelt("train", ["method=ig", "trainer.max_step=3"]) is None, "that training has no method comes first"
+    assert misspelt("evaluate", ["+new_key=1", "++method.new=3", "~trainer.devices", "hydra.run.dir=here"]) is None
 
 
 def test_an_unknown_group_is_told_the_groups(program: Program, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,8 @@ The page is the text in `conf/hydra/help/<program>.yaml`, in which `${groups:a,b
 from __future__ import annotations
 
 import functools
+import inspect
+import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from diffig.cli.extras import missing
+from diffig.cli.slips import misspelt
 from diffig.cli.words import refused
 from diffig.config import CONF_DIR, descriptions_of, options_of
 from diffig.renamed import current_words, show_old_names
@@ -32,29 +35,40 @@ def answers(program: Callable[[], Any]) -> Callable[[], Any]:
     said.
     """
 
+    name = Path(inspect.unwrap(program).__code__.co_filename).stem
+
     @functools.wraps(program)
     def answered() -> Any:
         show_old_names()
         sys.argv[1:] = current_words(sys.argv[1:])
         words = [part for word in sys.argv[1:] for part in word.split("=", 1 if word.startswith("--info") else 0)]
         if "--version" in words:
-            print(f"diffig {__version__}")
+            _say(f"diffig {__version__}")
             return None
         asked = words[words.index("--info") + 1 :][:1] if "--info" in words else []
         if asked and options_of(asked[0]):
-            print(described(asked[0]))
+            _say(described(asked[0]))
             return None
         if asked and asked[0] not in HYDRAS:
             groups = ", ".join(sorted(folder.name for folder in Path(CONF_DIR).iterdir() if options_of(folder.name)))
             print(f"--info {asked[0]}: no group of options; choose one of {groups}", file=sys.stderr)
             raise SystemExit(2)
-        if (wrong := missing(sys.argv[1:]) or refused(sys.argv[1:])) is not None:
+        given = sys.argv[1:]
+        if (wrong := missing(given) or refused(given) or misspelt(name, given)) is not None:
             print(wrong, file=sys.stderr)
             raise SystemExit(2)
         OmegaConf.register_new_resolver("groups", lambda *names: "\n".join(map(listed, names)), replace=True)
         return program()
 
     return answered
+
+
+def _say(text: str) -> None:
+    """Print to a reader who may have seen enough, such as `| head`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the interpreter flushes at its end
 
 
 def listed(group: str) -> str:
