@@ -56,5 +56,5 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 clean:
-	rm -rf build dist site outputs/demo .pytest_cache .ruff_cache .mypy_cache
+	rm -rf build dist site .cache outputs/demo .pytest_cache .ruff_cache .mypy_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,9 +28,11 @@ def test_the_site_builds(tmp_path: Path) -> None:
         timeout=300,
     )
     assert call.returncode == 0, call.stdout + call.stderr
-    pages = {page.stem: page.read_text() for page in (tmp_path / "site").glob("*.html")}
+    pages = {page.stem: page.read_text() for page in (tmp_path / "site").rglob("*.html")}
     sources = {page.stem for page in (ROOT / "docs").glob("*.md")}
     assert sources <= set(pages)
+    for notebook in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        assert "data:image/png;base64" in (tmp_path / "site" / "notebooks" / f"{notebook.stem}.html").read_text()
     for name, text in pages.items():
         fetched = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=\"(https?://[^\"]+)", text)
         assert not fetched, name
