@@ -2,11 +2,11 @@
 
     python experiments/benchmark/table.py [outputs/benchmark] [experiments/benchmark/results]
 
-For each pair of images and classifier (`coco`: of localisation): `means.csv` (each setting's mean of each column, its
-mean rank and cost) and `leads.csv` (`diffig_field` minus each other setting, paired over images, with 95 % bootstrap
-intervals). For all: `standing.csv` (where `diffig_field` stands in each column), `leads.png`, and where `SEEDS` were
-run `seeds.csv` (the mean of the columns for each seed, and the lead of the mean over seeds). A pair that has no rows
-here keeps what its `leads.csv` says.
+For each pair of images and classifier (`coco`: of localisation; `further_<pair>`: what `further.sh` has measured):
+`means.csv` (each setting's mean of each column, its mean rank and cost) and `leads.csv` (`diffig_field` minus each
+other setting, paired over images, with 95 % bootstrap intervals). For all: `standing.csv` (where `diffig_field` stands
+in each column), `leads.png`, and where `SEEDS` were run `seeds.csv` (the mean of the columns for each seed, and the
+lead of the mean over seeds). A pair that has no rows here keeps what its `leads.csv` says.
 """
 
 from __future__ import annotations
@@ -50,6 +50,16 @@ LOCALISATION = {
     "relevance_rank": "relevance rank",
     "energy_pointing": "energy pointing",
     "pointing": "pointing game",
+}
+FURTHER = {  # behind the pair's name, `further_cifar10_resnet20`
+    "diffid_pixel_signed": "signed",
+    "diffid_pixel_signed_rank_blur": "signed, rank blur",
+    "infidelity_r2": "infidelity R2",
+    "sensitivity_max": "sensitivity",
+    "sensitivity_floor": "of other seeds",
+    "emprt": "eMPRT",
+    "gap_rel": "gap / change",
+    "gini_pixel": "Gini",
 }
 CREDITED, WIDTHS = " + credit", " + widths"
 SEEDS = "seeds"
@@ -203,10 +213,11 @@ def main(folder: Path, results: Path) -> None:
         lines.extend(
             {"pair": pair, "column": column, **standing(rivals, column)} for column in next(iter(rivals.values()))
         )
-    if any((folder / "coco").glob("default/*/rows.parquet")):
-        table, costs = read(folder / "coco", LOCALISATION)
-        shown = table.groupby(level=0).mean().join(costs).sort_values("relevance mass", ascending=False)
-        leave(table, shown, results / "coco")
+    for name, columns in {"coco": LOCALISATION, **{f"further_{pair}": FURTHER for pair in PAIRS}}.items():
+        if any((folder / name).glob("default/*/rows.parquet")):
+            table, costs = read(folder / name, columns)
+            shown = table.groupby(level=0).mean().join(costs).sort_values(table.columns[0], ascending=False)
+            leave(table, shown, results / name)
     pd.DataFrame(lines).to_csv(results / "standing.csv", index=False)
     if seeds:
         pd.DataFrame(seeds).to_csv(results / "seeds.csv", index=False)
