@@ -29,7 +29,7 @@ SERVER.set_forkserver_preload(
 
 
 class Forked:
-    """A call in a process of its own, in a folder; what it says on either stream goes to the file `said`.
+    """A call in a process of its own, in a folder; what it says on either stream is `said`.
 
     Left as a context, it is killed if it still runs.
     """

@@ -44,7 +44,7 @@ COLUMNS = {
     "insertion_minus_deletion": "RISE",
     "mas": "MAS",
 }
-DEFAULTS = "consensus"  # of diffig_field at the time, since a trial says only what differs from them
+DEFAULTS = "consensus or mean"  # of diffig_field at the time, since a trial says only what differs from them
 PHOTOS_KEPT_APART = 100  # of the seeded order; judge.sh skips them
 
 

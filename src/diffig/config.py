@@ -113,7 +113,12 @@ def typed_words(of: Literal["task", "hydra"] = "task") -> list[str]:
 
 
 def keys_of(node: Any, place: str = "") -> Iterator[str]:
-    """Return the dotted keys of a config, those below an interpolation aside."""
+    """Yield the dotted keys of a config, `seed`, `method`, `method.steps`, ..., those below an interpolation aside.
+
+    Args:
+        node: the config.
+        place: the dotted key at which it stands, before each of its own.
+    """
     from omegaconf import DictConfig
 
     for name in node if isinstance(node, DictConfig) and not node._is_interpolation() and not node._is_none() else ():

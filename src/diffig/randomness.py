@@ -68,13 +68,12 @@ def stream(seed: int, purpose: str, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-def restored(device: str, state: bytes) -> torch.Generator:
-    """Return a generator in a state."""
+def _from_bytes(device: str, state: bytes) -> torch.Generator:
     return torch.Generator(device).set_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
 
 def _as_bytes(generator: torch.Generator) -> tuple[Any, tuple[str, bytes]]:
-    return restored, (str(generator.device), generator.get_state().numpy().tobytes())
+    return _from_bytes, (str(generator.device), generator.get_state().numpy().tobytes())
 
 
 # Torch hands the state to a new process in shared memory, which is freed before that process has begun to read.

@@ -38,7 +38,7 @@ def _unknown_option(word: str) -> str | None:
 
 
 def _unknown_key(program: str, words: Sequence[str]) -> str | None:
-    """A line on a word with a key that is in no config of the program, as they are put together by the other words."""
+    """A line on a word whose key ends in a name that no file of configs has, with the keys that the program has."""
     from hydra.errors import HydraException
 
     files = [file.read_text() for file in Path(CONF_DIR).rglob("*.yaml")]
